@@ -1,0 +1,64 @@
+//! How a Fluxo process begins and ends.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::{shutdown::Shutdown, telemetry};
+use crate::settings::{self, RunSettings};
+
+/// The code of bad settings (`EX_USAGE` of sysexits.h): trying again without a change is of no use.
+pub const BAD_SETTINGS: u8 = 64;
+
+/// Settings of a service: what it runs with, and what its process runs in.
+pub trait Settings: Parser {
+    /// The part that every process has.
+    fn run(&self) -> &RunSettings;
+}
+
+/// Runs a service: parses its settings, starts logs and traces, and runs `serve` until it ends or is told to.
+///
+/// # Errors
+/// Exit code 64 for bad settings, 1 for a failure, which is logged with its causes.
+pub fn main<S: Settings>(
+    service: &'static str,
+    serve: impl AsyncFnOnce(S, Shutdown) -> anyhow::Result<()>,
+) -> ExitCode {
+    let settings = match settings::parse::<S>() {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::Error::new(error).context("cannot start the runtime")),
+    };
+    runtime.block_on(async {
+        let telemetry = match telemetry::init(service, &settings.run().log) {
+            Ok(telemetry) => telemetry,
+            Err(error) => return failed(&error),
+        };
+        let ended = match Shutdown::on_signals(settings.run().shutdown_grace) {
+            Ok(shutdown) => {
+                let aborted = shutdown.clone();
+                tokio::select! {
+                    ended = serve(settings, shutdown) => ended,
+                    () = aborted.aborted() => Err(anyhow::anyhow!("ended before everything was done")),
+                }
+            }
+            Err(error) => Err(anyhow::Error::new(error).context("cannot listen for signals")),
+        };
+        if let Err(error) = &ended {
+            tracing::error!(error = format!("{error:#}"), "{service} ends");
+        } else {
+            tracing::info!("{service} ended");
+        }
+        telemetry.flush().await;
+        ended.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+    })
+}
+
+#[allow(clippy::print_stderr, reason = "there are no logs yet")]
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
