@@ -1,1 +1,7 @@
-fn main() {}
+//! Keeps the schema of Fluxo: `migrations up`, `down` and `status`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fluxo_migrations::command::main()
+}

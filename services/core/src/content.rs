@@ -66,9 +66,7 @@ impl From<[u8; 32]> for ContentHash {
 /// Lower-case hexadecimal.
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 64];
-        hex::encode_to_slice(self.0, &mut text).expect("64 is twice 32");
-        f.write_str(std::str::from_utf8(&text).expect("hexadecimal is ASCII"))
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -42,7 +42,7 @@ pub fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Accepted, Unde
     let value = value.ok_or(Undecodable::Refused(Reason::NotOurs))?;
     let accepted = match serde_json::from_slice::<v1::Message<'_>>(value) {
         Ok(message) if message.v == 1 => {
-            Accepted::try_from(message).map_err(|_| Undecodable::Refused(Reason::NotOurs))?
+            Accepted::try_from(message).map_err(|()| Undecodable::Refused(Reason::NotOurs))?
         }
         Ok(_) | Err(_) => return Err(version_of(value)),
     };

@@ -43,7 +43,7 @@ impl Currency {
         let bytes: [u8; 3] = code.as_bytes().try_into().map_err(|_| Invalid::Currency)?;
         let known =
             iso_currency::Currency::from_code(code).filter(|_| bytes.iter().all(u8::is_ascii_uppercase));
-        let scale = known.and_then(|currency| currency.exponent()).ok_or(Invalid::Currency)?;
+        let scale = known.and_then(iso_currency::Currency::exponent).ok_or(Invalid::Currency)?;
         Ok(Self { code: bytes, scale: u8::try_from(scale).map_err(|_| Invalid::Currency)? })
     }
 
@@ -216,7 +216,7 @@ mod tests {
             letters.clone().flat_map(move |b| letters.clone().map(move |c| [a, b, c]))
         }) {
             if let Ok(currency) = Currency::parse(std::str::from_utf8(&code).unwrap()) {
-                table.push_str(&format!("{currency} {}\n", currency.scale()));
+                table += &format!("{currency} {}\n", currency.scale());
             }
         }
         fluxo_golden::check(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/currencies.txt"), &table);

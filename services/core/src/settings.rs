@@ -2,6 +2,7 @@
 //!
 //! Every setting says its unit, default and bound in its help. A value that is unknown or bad ends the process with
 //! code 64 and names its variable. Nothing outside this module reads the environment.
+#![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "the comments of settings are their help")]
 
 mod database;
 mod kafka;

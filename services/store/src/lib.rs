@@ -1,1 +1,15 @@
+//! The rows of Fluxo: the only crate that knows the entities of the database.
+//!
+//! Layout: [`connect`] opens a [`Store`]; [`record`] is the one SQL transaction that turns a batch of records into
+//! rows, exactly once; [`offsets`] says where each partition goes on; [`read`] answers questions about
+//! transactions, balances and statements, each with a bounded number of index reads; [`error`] sorts what can fail.
 
+pub mod connect;
+mod entity;
+pub mod error;
+pub mod offsets;
+pub mod read;
+pub mod record;
+
+pub use connect::Store;
+pub use error::Error;

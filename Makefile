@@ -1,0 +1,55 @@
+# The one vocabulary of this project; each target sees to what it needs. On Debian and Ubuntu, root gets missing
+# packages installed; everybody else is told which they are.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test bench generate lint images
+
+# Rust itself comes from rustup; librdkafka is compiled from its sources and linked to the system's OpenSSL.
+compiler := dev/need cc:build-essential make:build-essential pkg-config:pkg-config openssl.pc:libssl-dev && \
+	{ command -v cargo >/dev/null || { echo "missing: cargo. Get it from https://rustup.rs" >&2; exit 1; }; }
+
+# Tests find the servers by two variables. Not `eval "$(dev/servers up)"` alone: that hides a failure.
+servers := servers=$$(dev/servers up); eval "$$servers"
+
+help: ## list the targets
+	@sed -nE 's/^([a-z0-9]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: ## both services in one process, with nothing to install: no Kafka, no MySQL
+	@$(compiler)
+	cargo run --release --locked -p fluxo-demo
+
+test: ## every test, on a real Kafka and a real MySQL that dev/servers starts
+	@$(compiler)
+	$(servers); cargo test --workspace --locked
+
+bench: ## what Fluxo reaches against its floors, on a broker of its own
+	@$(compiler)
+	dev/kafka/down 19192 --wipe
+	trap 'dev/kafka/down 19192 --wipe' EXIT; \
+	export FLUXO_TEST_KAFKA; FLUXO_TEST_KAFKA=$$(KAFKA_OPTS=-XX:TieredStopAtLevel=4 dev/kafka/up 19192); \
+	$(servers); cargo run --release --locked -p fluxo-bench
+
+# Every file in the repository that code makes has a test with `generated` in its name, which fails when the
+# file differs, or writes it when FLUXO_GENERATE=1.
+generate: ## write the generated files again: OpenAPI, schema, settings, …
+	@$(compiler)
+	$(servers); FLUXO_GENERATE=1 cargo test --workspace --locked generated
+
+# Warnings are errors by clippy's own arguments, not by RUSTFLAGS: these would compile everything again.
+# Without `cargo deny check advisories`: it needs the database of advisories from GitHub, and would fail, for
+# something that nobody here has changed, on the day a crate gets one.
+lint: ## formatting, clippy, documentation, dependencies, shell scripts, generated files
+	@$(compiler); dev/need shellcheck:shellcheck
+	cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
+	dev/deny check bans licenses sources
+	dev/shellcheck
+	$(servers); cargo test --workspace --locked generated
+
+images: ## the container images of the services, built without a registry and tried out
+	@$(compiler)
+	dev/images/test

@@ -1,0 +1,92 @@
+//! A topic of its own for each test.
+
+use std::{sync::LazyLock, time::Duration};
+
+use anyhow::Context;
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+};
+use uuid::Uuid;
+
+/// How long the broker may take for anything asked of it here.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A topic, which is deleted with this value unless the test panics.
+#[derive(Debug)]
+pub struct TestTopic {
+    /// Its name.
+    pub name: String,
+    /// The brokers that have it.
+    pub bootstrap_servers: String,
+}
+
+/// One for all tests of a process: connecting takes longer than making a topic.
+static ADMIN: LazyLock<AdminClient<DefaultClientContext>> = LazyLock::new(|| {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", kafka()).set("client.id", "fluxo-testkit");
+    config.create().expect("an admin client needs nothing but the name of a broker")
+});
+
+/// The brokers of `FLUXO_TEST_KAFKA`, as `host:port`.
+///
+/// # Panics
+/// When the variable is missing.
+pub fn kafka() -> String {
+    crate::variable("FLUXO_TEST_KAFKA")
+}
+
+/// Makes an empty topic with so many partitions, each of which has its leader when this returns.
+///
+/// # Panics
+/// When the variable is missing or the broker does not make it.
+#[allow(clippy::panic, reason = "without its server a test has failed")]
+pub async fn topic(partitions: i32) -> TestTopic {
+    let name = format!("fluxo-test-{}", Uuid::new_v4().simple());
+    create(&name, partitions)
+        .await
+        .unwrap_or_else(|error| panic!("cannot make a topic on FLUXO_TEST_KAFKA: {error:#}"));
+    crate::eventually("a leader of every partition", TIMEOUT, async || has_leaders(&name, partitions).await)
+        .await;
+    TestTopic { name, bootstrap_servers: kafka() }
+}
+
+impl Drop for TestTopic {
+    fn drop(&mut self) {
+        let what = format!("the topic {} on {}", self.name, self.bootstrap_servers);
+        crate::clean_up(&what, delete(&self.name));
+    }
+}
+
+async fn create(name: &str, partitions: i32) -> anyhow::Result<()> {
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let created = ADMIN.create_topics([&topic], &options()).await?;
+    outcome(created)
+}
+
+async fn delete(name: &str) -> anyhow::Result<()> {
+    let deleted = ADMIN.delete_topics(&[name], &options()).await?;
+    outcome(deleted)
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+}
+
+fn outcome(of_topics: Vec<rdkafka::admin::TopicResult>) -> anyhow::Result<()> {
+    for of_topic in of_topics {
+        of_topic.map_err(|(_, code)| code).context("the broker refuses")?;
+    }
+    Ok(())
+}
+
+/// Whether the broker tells every partition with its leader.
+async fn has_leaders(name: &str, partitions: i32) -> Option<()> {
+    let name = name.to_owned();
+    let asked = tokio::task::spawn_blocking(move || ADMIN.inner().fetch_metadata(Some(&name), TIMEOUT)).await;
+    let metadata = asked.ok()?.ok()?;
+    let topic = metadata.topics().first()?;
+    let led = topic.partitions().iter().filter(|partition| partition.leader() >= 0).count();
+    (usize::try_from(partitions) == Ok(led)).then_some(())
+}

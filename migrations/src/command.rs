@@ -1,0 +1,159 @@
+//! The program `migrations`: `up`, `down` and `status`.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use fluxo_core::{
+    kit::{process::BAD_SETTINGS, telemetry},
+    settings::{self, DatabaseSettings, LogSettings},
+};
+use fluxo_store::{Error, Store};
+use sea_orm::ConnectionTrait;
+
+use crate::{State, change};
+
+/// Keeps the schema of Fluxo.
+#[derive(Debug, Parser)]
+#[command(name = "migrations", version)]
+pub struct Settings {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Brings the schema to that of this release. It is safe to run twice, and twice at once
+    Up {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Takes back the last migrations, with every row in their tables
+    Down {
+        #[command(flatten)]
+        common: Common,
+        /// How many migrations are taken back
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        steps: u32,
+        /// Says that the rows may be deleted: there is no way to have them back
+        #[arg(long, required = true)]
+        delete_data: bool,
+    },
+    /// Lists the migrations, and whether each is in the database. It changes nothing
+    Status {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    database: DatabaseSettings,
+    #[command(flatten)]
+    log: LogSettings,
+    /// How long a database that is away, or another process that changes the schema, is waited for
+    #[arg(long, env = "FLUXO_MIGRATIONS_WAIT", default_value = "60s", value_parser = settings::duration)]
+    wait: Duration,
+}
+
+/// Runs the program.
+///
+/// Its exit codes are 0 when it did what it was asked, 64 for bad settings, 1 for everything else.
+pub fn main() -> ExitCode {
+    let settings = match settings::parse::<Settings>() {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return told(&anyhow::Error::new(error).context("cannot start the runtime")),
+    };
+    runtime.block_on(async {
+        let telemetry = match telemetry::init("fluxo-migrations", &settings.common().log) {
+            Ok(telemetry) => telemetry,
+            Err(error) => return told(&error),
+        };
+        let ended = run(&settings).await;
+        if let Err(error) = &ended {
+            tracing::error!(error = format!("{error:#}"), "migrations end");
+        }
+        telemetry.flush().await;
+        match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) if is_bad_settings(&error) => ExitCode::from(BAD_SETTINGS),
+            Err(_) => ExitCode::FAILURE,
+        }
+    })
+}
+
+#[allow(clippy::print_stderr, reason = "there are no logs yet")]
+fn told(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn is_bad_settings(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Settings(_)))
+}
+
+impl Settings {
+    fn common(&self) -> &Common {
+        match &self.command {
+            Command::Up { common } | Command::Down { common, .. } | Command::Status { common } => common,
+        }
+    }
+}
+
+async fn run(settings: &Settings) -> anyhow::Result<()> {
+    let Common { database, wait, .. } = settings.common();
+    let store = Store::open(database).await?;
+    reach(&store, database, *wait).await?;
+    let connection = store.connection();
+    match &settings.command {
+        Command::Up { .. } => {
+            change::up(connection, *wait).await.context("the schema was not brought up to date")?;
+            tracing::info!("the schema serves this release");
+        }
+        Command::Down { steps, .. } => {
+            change::down(connection, *steps, *wait).await.context("the schema was not taken back")?;
+        }
+        Command::Status { .. } => print(&change::status(connection).await?),
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "it is what was asked for")]
+fn print(status: &[(String, State)]) {
+    for (name, state) in status {
+        let state = match state {
+            State::Pending => "pending",
+            State::Applied => "applied",
+            State::Newer => "applied by a newer release",
+        };
+        println!("{name}\t{state}");
+    }
+}
+
+/// Waits until the database answers. A reason that will not pass by itself, such as a wrong password, ends it at once.
+async fn reach(store: &Store, settings: &DatabaseSettings, wait: Duration) -> Result<(), Error> {
+    let began = Instant::now();
+    loop {
+        let error = match store.connection().execute_unprepared("SELECT 1").await.map_err(Error::from) {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if !error.is_transient() || began.elapsed() >= wait {
+            return Err(error);
+        }
+        tracing::warn!(
+            error = format!("{:#}", anyhow::Error::new(error)),
+            waited_s = began.elapsed().as_secs(),
+            "waiting for the database"
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}

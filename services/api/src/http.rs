@@ -1,0 +1,77 @@
+//! HTTP: one file for each group of calls, and what they share.
+//!
+//! A new call is a function in the file of its group, or in a new one, and a line in [`routes`].
+
+pub(crate) mod account;
+mod auth;
+mod batch;
+mod body;
+pub(crate) mod docs;
+pub(crate) mod json;
+mod observe;
+mod parameters;
+mod preference;
+pub(crate) mod problem;
+mod submit;
+mod transaction;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, http::HeaderValue, middleware};
+use fluxo_core::TransactionId;
+use tokio::sync::Semaphore;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) use self::auth::RateLimit;
+use self::problem::Problem;
+use crate::{database::Database, fates::Fates, keys::Keys, metrics::Metrics, publish::Publisher};
+
+/// What every call can use.
+pub(crate) struct App {
+    pub(crate) publisher: Publisher,
+    pub(crate) database: Arc<Database>,
+    pub(crate) fates: Fates,
+    pub(crate) keys: Keys,
+    pub(crate) rate: Option<RateLimit>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) limits: Limits,
+    /// The requests that may still begin.
+    pub(crate) concurrency: Semaphore,
+    /// Whether spans are exported.
+    pub(crate) has_traces: bool,
+}
+
+/// The bounds of one request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes.
+    pub(crate) body: u32,
+    pub(crate) body_timeout: Duration,
+    pub(crate) wait: Duration,
+}
+
+/// All calls.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let (calls, document) = routes().split_for_parts();
+    calls
+        .merge(docs::router(document))
+        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+        .fallback(async || Problem::NoSuchPath)
+        .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
+        .with_state(app)
+}
+
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(docs::base())
+        .routes(routes!(submit::submit))
+        .routes(routes!(batch::submit_batch))
+        .routes(routes!(transaction::transaction))
+        .routes(routes!(account::transactions))
+        .routes(routes!(account::balance))
+        .routes(routes!(account::statement))
+}
+
+/// Where a transaction is.
+fn location(id: TransactionId) -> HeaderValue {
+    HeaderValue::try_from(format!("/v1/transactions/{id}")).expect("an id is ASCII")
+}

@@ -1,0 +1,146 @@
+//! The metrics of the api. Labels come from closed sets; no id, account or client is one.
+
+use std::{sync::Arc, time::Duration};
+
+use fluxo_store::Error as StoreError;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+use crate::kafka::Delivery;
+
+/// The prefix of each metric's name.
+pub(crate) const PREFIX: &str = "fluxo_api";
+
+/// Counts what the api does.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    requests: Family<Request, Counter>,
+    duration: Family<Route, Histogram>,
+    delivered: Counter,
+    not_persisted: Counter,
+    unknown: Counter,
+    refusals: Family<Refusal, Counter>,
+    pub(crate) replays: Counter,
+    pub(crate) keys_failures: Counter,
+    database_up: Gauge,
+    database_errors: Family<Kind, Counter>,
+}
+
+/// Why a request was refused before anything was done for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refused {
+    Unauthenticated,
+    Forbidden,
+    RateLimited,
+    Concurrency,
+    Backlog,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    method: &'static str,
+    route: Arc<str>,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refusal {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+impl Metrics {
+    /// Registers them.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix(PREFIX);
+        let duration: Family<Route, Histogram> = Family::new_with_constructor(latency);
+        let records: Family<Outcome, Counter> = Family::default();
+        let of = |outcome| records.get_or_create_owned(&Outcome { outcome });
+        let metrics = Self {
+            requests: Family::default(),
+            duration: duration.clone(),
+            delivered: of("delivered"),
+            not_persisted: of("not_persisted"),
+            unknown: of("unknown"),
+            refusals: Family::default(),
+            replays: Counter::default(),
+            keys_failures: Counter::default(),
+            database_up: Gauge::default(),
+            database_errors: Family::default(),
+        };
+        registry.register("requests", "Requests by their answer", metrics.requests.clone());
+        registry.register("request_duration_seconds", "Time from the head of a request to that of its answer", duration);
+        registry.register("records", "Records handed to Kafka by what became of them", records);
+        registry.register("refusals", "Requests refused before anything was done for them", metrics.refusals.clone());
+        registry.register("idempotent_replays", "Records that were accepted before", metrics.replays.clone());
+        registry.register("keys_reload_failures", "Times that the key file could not be used", metrics.keys_failures.clone());
+        registry.register("database_up", "Whether the database answers", metrics.database_up.clone());
+        registry.register("database_errors", "Reads of the database that failed", metrics.database_errors.clone());
+        metrics
+    }
+
+    /// A request was answered. `route` is the template of its path, never the path.
+    pub(crate) fn request(&self, method: &'static str, route: &Arc<str>, status: u16, time: Duration) {
+        self.requests.get_or_create(&Request { method, route: route.clone(), status }).inc();
+        self.duration.get_or_create(&Route { route: route.clone() }).observe(time.as_secs_f64());
+    }
+
+    /// A record's delivery was reported.
+    pub(crate) fn record(&self, delivery: Delivery) {
+        match delivery {
+            Delivery::Persisted => self.delivered.inc(),
+            Delivery::NotPersisted => self.not_persisted.inc(),
+            Delivery::Unknown => self.unknown.inc(),
+        };
+    }
+
+    /// A request was refused.
+    pub(crate) fn refused(&self, why: Refused) {
+        let reason = match why {
+            Refused::Unauthenticated => "unauthenticated",
+            Refused::Forbidden => "forbidden",
+            Refused::RateLimited => "rate_limited",
+            Refused::Concurrency => "concurrency",
+            Refused::Backlog => "backlog",
+        };
+        self.refusals.get_or_create(&Refusal { reason }).inc();
+    }
+
+    /// The database answers, or does not.
+    pub(crate) fn database_up(&self, is_up: bool) {
+        self.database_up.set(is_up.into());
+    }
+
+    /// A read of the database failed; `None` when it took too long.
+    pub(crate) fn database_error(&self, error: Option<&StoreError>) {
+        let kind = error.map_or("timeout", StoreError::label);
+        self.database_errors.get_or_create(&Kind { kind }).inc();
+    }
+}
+
+/// From 0.25 ms to 32 s, doubling.
+fn latency() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_25, 2.0, 18))
+}

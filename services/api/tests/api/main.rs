@@ -1,0 +1,12 @@
+//! The api as its clients see it: over HTTP, with librdkafka's mock cluster and a SQLite file; and, in [`kafka`], with
+//! a real Kafka.
+
+mod auth;
+mod batch;
+mod idempotency;
+mod kafka;
+mod limits;
+mod operation;
+mod reads;
+mod submit;
+mod support;

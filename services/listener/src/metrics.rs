@@ -1,0 +1,137 @@
+//! What the listener measures.
+#![allow(clippy::disallowed_types, reason = "durations of metrics are seconds in f64")]
+
+use std::{
+    sync::atomic::{AtomicI64, AtomicU64},
+    time::Duration,
+};
+
+use fluxo_core::quarantine::Reason;
+use fluxo_store::record::{NotRecorded, Report};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+/// What the listener measures.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    records: Family<Outcome, Counter<u64, AtomicU64>>,
+    batches: Family<Outcome, Counter<u64, AtomicU64>>,
+    batch_records: Histogram,
+    batch_duration: Histogram,
+    age: Histogram,
+    alone: Counter<u64, AtomicU64>,
+    stopped: Family<Because, Gauge<i64, AtomicI64>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Because {
+    reason: &'static str,
+}
+
+impl Metrics {
+    /// Adds them to a registry.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            records: Family::default(),
+            batches: Family::default(),
+            batch_records: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
+            batch_duration: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            age: Histogram::new(exponential_buckets(0.002, 2.0, 16)),
+            alone: Counter::default(),
+            stopped: Family::default(),
+        };
+        registry.register(
+            "records",
+            "Records that reached the database, by what became of them",
+            metrics.records.clone(),
+        );
+        registry.register(
+            "batches",
+            "Transactions of the database, by how they ended",
+            metrics.batches.clone(),
+        );
+        registry.register(
+            "batch_records",
+            "Records of a transaction of the database",
+            metrics.batch_records.clone(),
+        );
+        let seconds = Unit::Seconds;
+        registry.register_with_unit(
+            "batch_duration",
+            "Duration of a transaction of the database",
+            seconds,
+            metrics.batch_duration.clone(),
+        );
+        registry.register_with_unit(
+            "record_age",
+            "Time from acceptance to the row, of the oldest of each batch",
+            Unit::Seconds,
+            metrics.age.clone(),
+        );
+        registry.register(
+            "batches_alone",
+            "Batches that other writers had to wait for: an account is in two partitions",
+            metrics.alone.clone(),
+        );
+        registry.register(
+            "stopped_partitions",
+            "Partitions that wait for a person to decide",
+            metrics.stopped.clone(),
+        );
+        metrics
+    }
+
+    /// A batch was recorded.
+    pub fn recorded(&self, report: &Report, took: Duration, oldest: Option<Duration>) {
+        Self::outcome(&self.batches, "recorded", 1);
+        Self::outcome(&self.records, "recorded", report.recorded);
+        Self::outcome(&self.records, "duplicate", report.duplicates);
+        for reason in Reason::ALL {
+            let count = report.refused.iter().filter(|refused| **refused == reason).count();
+            Self::outcome(&self.records, reason.as_str(), count);
+        }
+        let records =
+            u32::try_from(report.recorded + report.duplicates + report.refused.len()).unwrap_or(u32::MAX);
+        self.batch_records.observe(f64::from(records));
+        self.batch_duration.observe(took.as_secs_f64());
+        if let Some(oldest) = oldest {
+            self.age.observe(oldest.as_secs_f64());
+        }
+        self.alone.inc_by(u64::from(report.alone));
+    }
+
+    /// A batch was not recorded.
+    pub fn not_recorded(&self, failure: &NotRecorded) {
+        let outcome = match failure {
+            NotRecorded::Fenced => "fenced",
+            NotRecorded::Unconfirmed => "unconfirmed",
+            NotRecorded::Contended => "contended",
+            NotRecorded::Database(error) => error.label(),
+        };
+        Self::outcome(&self.batches, outcome, 1);
+    }
+
+    /// A partition stopped for a reason, or goes on.
+    pub fn stopped(&self, reason: &'static str, by: i64) {
+        self.stopped.get_or_create(&Because { reason }).inc_by(by);
+    }
+
+    fn outcome(family: &Family<Outcome, Counter<u64, AtomicU64>>, outcome: &'static str, count: usize) {
+        if count > 0 {
+            family.get_or_create(&Outcome { outcome }).inc_by(count as u64);
+        }
+    }
+}

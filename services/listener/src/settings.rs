@@ -1,0 +1,105 @@
+//! The settings of the listener.
+#![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "the comments of settings are their help")]
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fluxo_core::{
+    kit::process,
+    settings::{DatabaseSettings, KafkaSettings, RunSettings, duration},
+};
+
+/// Reads accepted transactions from Kafka and keeps them in the database, exactly once each
+#[derive(Clone, Debug, Parser)]
+#[command(name = "listener", version)]
+pub struct Settings {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the type says it")]
+    pub run: RunSettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the type says it")]
+    pub kafka: KafkaSettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the type says it")]
+    pub database: DatabaseSettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the type says it")]
+    pub listener: ListenerSettings,
+    /// What to do; without it, listen
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the listener does besides listening.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Go on with another topic, or from other offsets: after a topic was made anew, or records were lost
+    Adopt(Adopt),
+}
+
+/// From which topic and offsets to go on.
+#[derive(Clone, Debug, Args)]
+pub struct Adopt {
+    /// The id of the topic, as the listener's message or Kafka's tools print it. It must be the one that is there
+    #[arg(long)]
+    pub topic_id: String,
+    /// Where each partition goes on: `earliest` and `latest` are the ends of the log, `stored` keeps the stored offset
+    /// (moved into the log if it lies outside), and 0:17,1:4 names the offset of every partition
+    #[arg(long)]
+    pub from: String,
+}
+
+/// What only the listener has.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Listener")]
+pub struct ListenerSettings {
+    /// The consumer group
+    #[arg(long, env = "FLUXO_LISTENER_GROUP", default_value = "fluxo")]
+    pub listener_group: String,
+    /// The protocol of the consumer group. `consumer` (KIP-848) needs Kafka 4
+    #[arg(long, env = "FLUXO_LISTENER_GROUP_PROTOCOL", default_value = "classic")]
+    pub listener_group_protocol: GroupProtocol,
+    /// How long the group waits for a listener that is silent, with the protocol classic
+    #[arg(long, env = "FLUXO_LISTENER_SESSION_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub listener_session_timeout: Duration,
+    /// How many connections write at once, each for partitions of its own
+    #[arg(long, env = "FLUXO_LISTENER_WRITERS", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub listener_writers: u8,
+    /// The most records of one transaction of the database
+    #[arg(long, env = "FLUXO_LISTENER_BATCH_RECORDS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    pub listener_batch_records: u32,
+    /// How long a record waits for others to be written with
+    #[arg(long, env = "FLUXO_LISTENER_BATCH_LINGER", default_value = "5ms", value_parser = duration)]
+    pub listener_batch_linger: Duration,
+    /// How many bytes of records a writer holds, in all of their forms
+    #[arg(long, env = "FLUXO_LISTENER_BUFFER_BYTES", default_value_t = 12_582_912, value_parser = clap::value_parser!(u32).range(1_048_576..=1_073_741_824))]
+    pub listener_buffer_bytes: u32,
+    /// How many accounts a writer remembers the balance of
+    #[arg(long, env = "FLUXO_LISTENER_REMEMBERED_ACCOUNTS", default_value = "20000")]
+    pub listener_remembered_accounts: NonZeroUsize,
+}
+
+/// The protocol of the consumer group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GroupProtocol {
+    /// Members agree among themselves; with the assignor cooperative-sticky.
+    Classic,
+    /// The broker decides (KIP-848).
+    Consumer,
+}
+
+impl process::Settings for Settings {
+    fn run(&self) -> &RunSettings {
+        &self.run
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_is_well_formed() {
+        super::Settings::command().debug_assert();
+    }
+}

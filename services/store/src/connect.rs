@@ -1,0 +1,147 @@
+//! Opens the database: MySQL, or a SQLite file for the demo.
+
+use std::time::Duration;
+
+use fluxo_core::settings::{DatabaseSettings, DatabaseTls};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend,
+    sqlx::{
+        Executor,
+        mysql::MySqlSslMode,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
+};
+use secrecy::ExposeSecret;
+
+use crate::Error;
+
+/// How long a connection, or a free one of the pool, is waited for.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Of every connection to MySQL. Gap locks of the default isolation would make writers of disjoint accounts wait for
+/// each other; a value that does not fit must be an error, whatever the server's mode; a lock is not waited for longer
+/// than a client waits for an answer.
+const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10, \
+                       sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')";
+
+/// How long the end of connections is waited for.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The database. Cloned, it shares its connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) pool: DatabaseConnection,
+}
+
+impl Store {
+    /// Opens a pool of connections. None is made before it is needed: a database that is away is no error here.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] or [`Error::Misconfigured`] when the settings cannot be used.
+    pub async fn open(settings: &DatabaseSettings) -> Result<Self, Error> {
+        Self::open_pool(settings, settings.database_max_connections).await
+    }
+
+    /// Opens a pool of so many connections.
+    pub(crate) async fn open_pool(settings: &DatabaseSettings, connections: u32) -> Result<Self, Error> {
+        let url = settings.database_url.expose_secret();
+        if !url.starts_with("mysql://") && !url.starts_with("sqlite:") {
+            return Err(Error::Settings("FLUXO_DATABASE_URL must begin with mysql:// or sqlite:".into()));
+        }
+        let mut options = ConnectOptions::new(url);
+        options
+            .max_connections(if url.starts_with("sqlite:") { 1 } else { connections })
+            .min_connections(0)
+            .connect_lazy(true)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .sqlx_logging(false);
+        mysql(&mut options, settings)?;
+        options.map_sqlx_sqlite_opts(|options| {
+            // A commit is on disk when it returns, as in MySQL's defaults.
+            options
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(ACQUIRE_TIMEOUT)
+        });
+        options.map_sqlx_mysql_pool_opts(|pool| {
+            pool.after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
+            })
+        });
+        let pool = Database::connect(options).await?;
+        Ok(Self { pool })
+    }
+
+    /// Waits until the database answers, and tells each failure that may pass to `waiting`.
+    ///
+    /// # Errors
+    /// The first failure that will not pass by itself, such as a wrong password.
+    pub async fn wait_until_reachable(&self, mut waiting: impl FnMut(&Error)) -> Result<(), Error> {
+        loop {
+            match self.ping().await {
+                Err(error) if error.is_transient() => {
+                    waiting(&error);
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Asks the database, and the schema in it, for an answer.
+    ///
+    /// # Errors
+    /// When it does not answer, or the schema is not there.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.pool.execute_unprepared("SELECT 1 FROM offsets LIMIT 1").await?;
+        Ok(())
+    }
+
+    /// Ends its connections, without waiting long for a server that may be gone.
+    pub async fn close(&self) {
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.pool.close_by_ref()).await;
+    }
+
+    /// Which database it is.
+    pub fn backend(&self) -> DbBackend {
+        self.pool.get_database_backend()
+    }
+
+    /// The connections, for whoever changes the schema.
+    pub fn connection(&self) -> &DatabaseConnection {
+        &self.pool
+    }
+}
+
+fn mysql(options: &mut ConnectOptions, settings: &DatabaseSettings) -> Result<(), Error> {
+    let password = settings
+        .password()
+        .map_err(|error| Error::Settings(format!("FLUXO_DATABASE_PASSWORD_FILE: {error}")))?;
+    let mode = match settings.database_tls {
+        DatabaseTls::Disabled => MySqlSslMode::Disabled,
+        DatabaseTls::Preferred => MySqlSslMode::Preferred,
+        DatabaseTls::Required => MySqlSslMode::Required,
+        DatabaseTls::VerifyCa => MySqlSslMode::VerifyCa,
+        DatabaseTls::VerifyIdentity => MySqlSslMode::VerifyIdentity,
+    };
+    let authority = settings.database_ca_file.clone();
+    if authority.is_none()
+        && matches!(settings.database_tls, DatabaseTls::VerifyCa | DatabaseTls::VerifyIdentity)
+    {
+        return Err(Error::Settings("FLUXO_DATABASE_CA_FILE is needed to verify the server".into()));
+    }
+    options.map_sqlx_mysql_opts(move |mut options| {
+        if let Some(password) = &password {
+            options = options.password(password.expose_secret());
+        }
+        if let Some(authority) = &authority {
+            options = options.ssl_ca(authority);
+        }
+        // The statements of the hot path: a handful of shapes, each in a few lengths.
+        options.ssl_mode(mode).statement_cache_capacity(64).charset("utf8mb4").timezone(Some("+00:00".into()))
+    });
+    Ok(())
+}

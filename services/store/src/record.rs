@@ -1,0 +1,131 @@
+//! The one SQL transaction that turns a batch of records into rows, exactly once.
+//!
+//! In it a batch moves each partition's offset by compare-and-set, inserts its rows, each with the next number and the
+//! running balance of its account, and puts into quarantine what can never be a row. All of it holds or none.
+//!
+//! [`decide`] is the state machine that says what to ask the database and what to write; it does no I/O and has no
+//! clock. [`tails`] is what it remembers of accounts, which may be stale and can do no harm. [`write`](mod@write) holds
+//! the statements. [`Writer`] puts the three together.
+
+mod batch;
+mod decide;
+mod tails;
+mod write;
+
+use std::num::NonZeroUsize;
+
+use fluxo_core::{Timestamp, settings::DatabaseSettings};
+use futures::FutureExt;
+
+pub use batch::{Batch, Content, Entry, Move, RawHeader, RawRecord, Topic};
+pub use decide::{Answer, Ask, Plan, Recording, Report, Row, Verdict};
+pub use tails::{AccountKey, Tail, Tails};
+
+use crate::{Error, Store};
+
+/// Why a batch was not recorded. Nothing of it was, unless it says that this is unknown.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRecorded {
+    /// A partition's offset or topic is not what the batch starts from: another writer has it, or this batch was
+    /// recorded already. Read the offsets and go on from there.
+    #[error("another writer has moved a partition of the batch")]
+    Fenced,
+    /// What the batch was read from was not confirmed to be the topic that it is to be recorded for.
+    #[error("the topic of the batch was not confirmed")]
+    Unconfirmed,
+    /// Other writers were faster on the same accounts, again and again. Trying again later is safe.
+    #[error("other writers hold the accounts of the batch")]
+    Contended,
+    /// The database failed. Whether the batch was recorded is unknown: the offsets tell.
+    #[error("the database failed")]
+    Database(#[source] Error),
+}
+
+/// Records batches on a connection of its own. Not shared: one writer, one connection, one memory of tails.
+#[derive(Debug)]
+pub struct Writer {
+    settings: DatabaseSettings,
+    store: Option<Store>,
+    tails: Tails,
+}
+
+impl Writer {
+    /// A writer that remembers the tails of at most `accounts` accounts. It connects when it is first used.
+    pub fn new(settings: DatabaseSettings, accounts: NonZeroUsize) -> Self {
+        Self { settings, store: None, tails: Tails::new(accounts) }
+    }
+
+    /// Records a batch.
+    ///
+    /// # Guarantees
+    /// When it returns `Ok`, everything of the batch is committed: each entry is exactly one row, a copy of one, or in
+    /// quarantine, and the offsets have moved. `confirmed` was awaited before the commit, and had said yes.
+    ///
+    /// # Assumptions
+    /// The entries of a partition are in order, and lie between its move's ends.
+    ///
+    /// # Errors
+    /// [`NotRecorded`]; the connection is then made anew, so that nothing of the failed transaction is left.
+    pub async fn record(
+        &mut self,
+        batch: &Batch,
+        now: Timestamp,
+        confirmed: impl Future<Output = bool>,
+    ) -> Result<Report, NotRecorded> {
+        let store = match &self.store {
+            Some(store) => store.clone(),
+            None => Store::open_pool(&self.settings, 1).await.map_err(NotRecorded::Database)?,
+        };
+        self.store = None;
+        let recorded = drive(&store, batch, &mut self.tails, now, confirmed).await;
+        match &recorded {
+            Ok(_) | Err(NotRecorded::Fenced | NotRecorded::Contended | NotRecorded::Unconfirmed) => {
+                self.store = Some(store);
+            }
+            // The connection may still be in the middle of something: it is not used again.
+            Err(NotRecorded::Database(_)) => store.close().await,
+        }
+        recorded
+    }
+}
+
+/// Asks the state machine, does what it says, and answers, until it has a verdict.
+async fn drive(
+    store: &Store,
+    batch: &Batch,
+    tails: &mut Tails,
+    now: Timestamp,
+    confirmed: impl Future<Output = bool>,
+) -> Result<Report, NotRecorded> {
+    let confirmed = confirmed.shared();
+    let mut alone = false;
+    let mut recording = Recording::new(batch, now);
+    let mut ask = recording.begin(tails);
+    let verdict = loop {
+        let answer = match &ask {
+            Ask::Alone => {
+                alone = true;
+                write::lock(store).await.map(|()| Answer::Alone)
+            }
+            Ask::Tails(keys) => write::read_tails(store, keys).await.map(Answer::Tails),
+            Ask::Contents(ids) => write::read_contents(store, ids).await.map(Answer::Contents),
+            Ask::Write(plan) => write::write(store, batch, plan, confirmed.clone()).await,
+        };
+        let answer = answer.unwrap_or_else(Answer::Failed);
+        match recording.step(answer, tails) {
+            Ok(next) => ask = next,
+            Err(verdict) => break verdict,
+        }
+    };
+    if alone {
+        // A lock that cannot be given back ends with its connection.
+        let _ = write::unlock(store).await;
+    }
+    match verdict {
+        Verdict::Recorded(report) => Ok(report),
+        Verdict::Fenced => Err(NotRecorded::Fenced),
+        Verdict::Unconfirmed => Err(NotRecorded::Unconfirmed),
+        Verdict::Contended => Err(NotRecorded::Contended),
+        Verdict::Failed(error) => Err(NotRecorded::Database(error)),
+    }
+}
