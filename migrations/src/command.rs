@@ -1,10 +1,11 @@
 //! The program `migrations`: `up`, `down` and `status`.
 
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Duration};
 
+use crate::{
+    State, change,
+    reach::{causes, reach},
+};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use fluxo_core::{
@@ -12,9 +13,6 @@ use fluxo_core::{
     settings::{self, DatabaseSettings, LogSettings},
 };
 use fluxo_store::{Error, Store};
-use sea_orm::ConnectionTrait;
-
-use crate::{State, change};
 
 /// Keeps the schema of Fluxo.
 #[derive(Debug, Parser)]
@@ -79,7 +77,7 @@ pub fn main() -> ExitCode {
         };
         let ended = run(&settings).await;
         if let Err(error) = &ended {
-            tracing::error!(error = format!("{error:#}"), "migrations end");
+            tracing::error!(error = causes(error.as_ref()), "migrations end");
         }
         telemetry.flush().await;
         match ended {
@@ -135,25 +133,5 @@ fn print(status: &[(String, State)]) {
             State::Newer => "applied by a newer release",
         };
         println!("{name}\t{state}");
-    }
-}
-
-/// Waits until the database answers. A reason that will not pass by itself, such as a wrong password, ends it at once.
-async fn reach(store: &Store, settings: &DatabaseSettings, wait: Duration) -> Result<(), Error> {
-    let began = Instant::now();
-    loop {
-        let error = match store.connection().execute_unprepared("SELECT 1").await.map_err(Error::from) {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        if !error.is_transient() || began.elapsed() >= wait {
-            return Err(error);
-        }
-        tracing::warn!(
-            error = format!("{:#}", anyhow::Error::new(error)),
-            waited_s = began.elapsed().as_secs(),
-            "waiting for the database"
-        );
-        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }

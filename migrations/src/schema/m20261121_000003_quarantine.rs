@@ -27,13 +27,13 @@ impl MigrationTrait for Migration {
             .col(dialect.ascii("topic", 249).not_null())
             .col(ColumnDef::new("id").binary_len(16))
             .col(dialect.ascii("reason", 32).not_null())
-            .col(&mut dialect.bytes("key"))
-            .col(&mut dialect.bytes("value"))
+            .col(dialect.bytes("key"))
+            .col(dialect.bytes("value"))
             .col(dialect.bytes("headers").not_null())
             // Milliseconds since 1970, which is what Kafka keeps: a producer may write any number there.
             .col(ColumnDef::new("record_timestamp").big_integer())
             .col(dialect.moment("recorded_at").not_null())
-            .col(&mut dialect.moment("forwarded_at"))
+            .col(dialect.moment("forwarded_at"))
             .primary_key(Index::create().col("topic_id").col("partition").col("offset"))
             .to_owned();
         if dialect.is_mysql() {

@@ -142,8 +142,8 @@ impl Producer {
     async fn check(&self) -> Result<(), String> {
         let Shared { brokers, topic, .. } = &*self.0;
         let state = self.current().state.clone();
-        if state.is_fatal.load(Relaxed) {
-            let reason = state.last_error().unwrap_or_default();
+        let fatal = self.current().native.client().fatal_error();
+        if let Some((_, reason)) = fatal {
             self.replace().await.map_err(|error| format!("the producer cannot start again: {error}"))?;
             return Err(format!("the producer starts again after a fatal error: {reason}"));
         }

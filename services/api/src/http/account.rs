@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use fluxo_core::{Account, Currency, Kind, Timestamp};
-use fluxo_store::read::{AccountBalance, Cursor, Filter};
+use fluxo_store::read::{AccountBalance, Cursor, Filter, LIMIT_MAX};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -17,11 +17,8 @@ use super::{
     transaction::Row,
 };
 
-/// How many transactions a page has, unless the request says otherwise, and at most.
+/// How many transactions a page has, unless the request says otherwise.
 const LIMIT_DEFAULT: usize = 100;
-const LIMIT_MAX: usize = 1_000;
-/// The longest cursor, in characters: more currencies than there are.
-const CURSOR_MAX: usize = 8_192;
 
 /// A part of the transactions of an account.
 #[derive(Debug, Serialize, ToSchema)]
@@ -50,7 +47,7 @@ struct CurrencyBalance {
     #[schema(example = "-20.00")]
     balance: String,
     /// The number of the last transaction that it counts
-    account_seq: u64,
+    account_seq: i64,
     /// When that transaction was recorded
     #[schema(format = DateTime)]
     recorded_at: String,
@@ -93,13 +90,13 @@ pub(super) async fn transactions(
         to: parameters.query("to", moment),
     };
     let limit = parameters.query("limit", limit).unwrap_or(LIMIT_DEFAULT);
-    let cursor = parameters.query("cursor", list_cursor);
+    let cursor = parameters.query("cursor", |text| Cursor::parse(text).ok_or(NO_CURSOR));
     let account = parameters.end(account)?;
     let page = app.database.store().transactions(&account, filter, cursor.as_ref(), limit);
     let page = app.database.read(page).await?;
     Ok(Json(TransactionPage {
         transactions: page.transactions.iter().map(Row::from).collect(),
-        next: page.next.as_ref().map(print_list_cursor),
+        next: page.next.map(|next| next.to_string()),
     }))
 }
 
@@ -177,7 +174,7 @@ pub(super) async fn statement(
     let last = rows.last().filter(|_| rows.len() == limit).map(|last| last.account_seq);
     Ok(Json(TransactionPage {
         transactions: rows.iter().map(Row::from).collect(),
-        next: last.map(|seq| URL_SAFE_NO_PAD.encode(seq.to_string())),
+        next: last.map(print_statement_cursor),
     }))
 }
 
@@ -203,29 +200,16 @@ fn moment(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).map_err(|invalid| format!("{invalid}{hint}"))
 }
 
-fn uncode(text: &str) -> Option<String> {
-    let short = Some(text).filter(|text| text.len() <= CURSOR_MAX)?;
-    String::from_utf8(URL_SAFE_NO_PAD.decode(short).ok()?).ok()
+const NO_CURSOR: &str = "is not a cursor of this call";
+
+/// The number of the last row of a page, in a form that nobody builds on.
+fn print_statement_cursor(seq: i64) -> String {
+    URL_SAFE_NO_PAD.encode(seq.to_be_bytes())
 }
 
-fn statement_cursor(text: &str) -> Result<u64, &'static str> {
-    uncode(text).and_then(|text| text.parse().ok()).ok_or("is not a cursor of this call")
-}
-
-/// `BRL:12,USD:3`, so that nobody builds on it in Base64.
-fn print_list_cursor(cursor: &Cursor) -> String {
-    let parts: Vec<_> = cursor.0.iter().map(|(currency, seq)| format!("{currency}:{seq}")).collect();
-    URL_SAFE_NO_PAD.encode(parts.join(","))
-}
-
-fn list_cursor(text: &str) -> Result<Cursor, &'static str> {
-    let part = |part: &str| {
-        let (currency, seq) = part.split_once(':')?;
-        Currency::parse(currency).ok().zip(seq.parse().ok())
-    };
-    let text = uncode(text);
-    let parts = text.and_then(|text| text.split(',').map(part).collect());
-    parts.map(Cursor).ok_or("is not a cursor of this call")
+fn statement_cursor(text: &str) -> Result<i64, &'static str> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.map(i64::from_be_bytes).filter(|seq| *seq > 0).ok_or(NO_CURSOR)
 }
 
 #[cfg(test)]
@@ -233,16 +217,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_reads_back_what_it_prints() {
-        let currency = |code| Currency::parse(code).unwrap();
-        let cursor = Cursor(vec![(currency("BRL"), 12), (currency("USD"), u64::MAX)]);
-        assert_eq!(list_cursor(&print_list_cursor(&cursor)), Ok(cursor));
-    }
-
-    #[test]
-    fn what_is_no_cursor_is_refused() {
-        for bad in ["", "%", "QlJM", &URL_SAFE_NO_PAD.encode("BRL:-1"), &"A".repeat(9_000)] {
-            assert!(list_cursor(bad).is_err(), "{bad}");
+    fn a_cursor_of_a_statement_reads_back_what_it_prints() {
+        for seq in [1, 12, i64::MAX] {
+            assert_eq!(statement_cursor(&print_statement_cursor(seq)), Ok(seq));
+        }
+        for bad in ["", "%", "QlJM", &print_statement_cursor(0), &print_statement_cursor(-1), &"A".repeat(9_000)] {
             assert!(statement_cursor(bad).is_err(), "{bad}");
         }
     }

@@ -237,3 +237,6 @@ impl<'a> Visitor<'a> for Shallow<'_, 'a> {
         Ok(Value::Object(members))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ pub(super) struct Row {
     #[schema(example = "BRL")]
     currency: String,
     /// Its number among those of its account and currency, from 1
-    account_seq: u64,
+    account_seq: i64,
     /// The balance of its account in its currency after it
     #[schema(example = "-20.00")]
     balance_after: String,

@@ -32,8 +32,6 @@ pub(super) struct State {
     pub(super) is_connected: AtomicBool,
     /// Kafka has given the producer its id, without which an idempotent one sends nothing.
     pub(super) has_id: AtomicBool,
-    /// The producer can never send again.
-    pub(super) is_fatal: AtomicBool,
     /// What went wrong last, for people.
     last_error: Mutex<Option<String>>,
     /// Something of this changed.
@@ -58,14 +56,12 @@ impl ClientContext for Context {
         // librdkafka adds how long it had tried, which would make each report another one.
         let reason = reason.split(" (after ").next().unwrap_or(reason);
         tracing::debug!(%error, reason, "librdkafka");
-        let code = error.rdkafka_error_code();
-        if code != Some(RDKafkaErrorCode::AllBrokersDown) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.0.set(&self.0.is_connected, false);
+        } else {
             *self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        }
-        match code {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.0.set(&self.0.is_connected, false),
-            Some(RDKafkaErrorCode::Fatal) => self.0.set(&self.0.is_fatal, true),
-            _ => {}
+            // It may be a fatal one: librdkafka does not say so here.
+            self.0.changed.notify_one();
         }
     }
 

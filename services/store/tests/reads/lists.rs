@@ -154,11 +154,11 @@ async fn what_no_list_gave_does_no_harm(ledger: &Ledger) {
     let of_others = |code: &str, seq| Cursor(vec![(Currency::parse(code).unwrap(), seq)]);
     let empty = page(ledger, "ana", Filter::default(), Some(&of_others("USD", 2)), 10).await;
     assert_eq!(empty, Page { transactions: vec![], next: None });
-    for seq in [1_000, i64::MAX] {
-        let far = page(ledger, "ana", Filter::default(), Some(&of_others("BRL", seq)), 10).await;
-        assert_eq!(far.transactions, []);
-        assert!(far.next.is_some());
-    }
+    let far = page(ledger, "ana", Filter::default(), Some(&of_others("BRL", i64::MAX)), 10).await;
+    assert_eq!(far.transactions, []);
+    assert!(far.next.is_some());
+    let negative = page(ledger, "ana", Filter::default(), Some(&of_others("BRL", i64::MIN)), 10).await;
+    assert_eq!(negative, Page { transactions: vec![], next: None });
     let none = page(ledger, "ana", Filter::default(), Some(&Cursor(vec![])), 10).await;
     assert_eq!(none, Page { transactions: vec![], next: None });
 }

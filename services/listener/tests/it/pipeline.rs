@@ -1,0 +1,163 @@
+//! A topic and a database of a test's own, and listeners between them.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Parser;
+use fluxo_core::{
+    Accepted, Account, Client, Currency, Timestamp, TransactionId, kit::shutdown::Shutdown, message,
+    settings::DatabaseSettings, transaction::Draft,
+};
+use fluxo_listener::{Listener, settings::Settings};
+use fluxo_migrations::{Migrator, MigratorTrait};
+use fluxo_store::Store;
+use fluxo_testkit::{TestDatabase, TestTopic, eventually};
+use rdkafka::{
+    ClientConfig,
+    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
+};
+use tokio::task::JoinHandle;
+
+/// How long anything may take: generous, for a machine that is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Pipeline {
+    pub(crate) topic: TestTopic,
+    pub(crate) database: TestDatabase,
+    pub(crate) store: Store,
+    producer: ThreadedProducer<DefaultProducerContext>,
+}
+
+/// A listener of a pipeline.
+pub(crate) struct Running {
+    pub(crate) admin: SocketAddr,
+    shutdown: Shutdown,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Pipeline {
+    pub(crate) async fn new(partitions: i32) -> Self {
+        let (topic, database) = tokio::join!(fluxo_testkit::topic(partitions), fluxo_testkit::database());
+        let store = Store::open(&DatabaseSettings::of_url(database.url.as_str())).await.unwrap();
+        Migrator::up(store.connection(), None).await.unwrap();
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", &topic.bootstrap_servers)
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .create()
+            .unwrap();
+        Self { topic, database, store, producer }
+    }
+
+    /// The flags of a listener of this pipeline.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        [
+            "--admin-listen=127.0.0.1:0",
+            &format!("--kafka-bootstrap-servers={}", self.topic.bootstrap_servers),
+            &format!("--kafka-topic={}", self.topic.name),
+            &format!("--database-url={}", self.database.url),
+            &format!("--listener-group={}", self.topic.name),
+            "--listener-session-timeout=6s",
+        ]
+        .map(str::to_owned)
+        .into()
+    }
+
+    /// Its settings, with other flags in place of some.
+    pub(crate) fn settings(&self, other: &[&str]) -> Settings {
+        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+        let others: Vec<_> = other.iter().map(|flag| name(flag)).collect();
+        let flags = self.flags();
+        let flags = flags.iter().map(String::as_str).filter(|flag| !others.contains(&name(flag)));
+        Settings::try_parse_from(["listener"].into_iter().chain(flags).chain(other.iter().copied())).unwrap()
+    }
+
+    pub(crate) async fn listen(&self, other: &[&str]) -> Running {
+        let listener = Listener::bind(self.settings(other)).await.unwrap();
+        let admin = listener.admin_addr().unwrap();
+        let shutdown = Shutdown::manual();
+        let task = tokio::spawn(listener.serve(shutdown.clone()));
+        Running { admin, shutdown, task }
+    }
+
+    /// Puts a transaction on the topic as the api does.
+    pub(crate) fn send(&self, accepted: &Accepted) {
+        self.send_raw(accepted.transaction.account.as_str().as_bytes(), &message::encode(accepted));
+    }
+
+    pub(crate) fn send_raw(&self, key: &[u8], value: &[u8]) {
+        let mut record = BaseRecord::to(&self.topic.name).key(key).payload(value);
+        while let Err((_, full)) = self.producer.send(record) {
+            self.producer.flush(PATIENCE).unwrap();
+            record = full;
+        }
+    }
+
+    /// Waits until everything that was sent is acknowledged.
+    pub(crate) fn flush(&self) {
+        self.producer.flush(PATIENCE).unwrap();
+    }
+
+    /// Waits until an account has so many rows, and tells its balance.
+    pub(crate) async fn balance_after(&self, account: &str, rows: i64) -> String {
+        let account = Account::parse(account).unwrap();
+        eventually("the rows of the account", PATIENCE, async || {
+            let balances = self.store.balances(&account, None).await.unwrap();
+            let balance = balances.first().filter(|balance| balance.account_seq >= rows)?;
+            assert_eq!(balance.account_seq, rows, "there are more rows than transactions");
+            Some(balance.balance.to_string())
+        })
+        .await
+    }
+
+    /// The ids of an account's rows, in their order.
+    pub(crate) async fn statement(&self, account: &str) -> Vec<TransactionId> {
+        let (account, currency) = (Account::parse(account).unwrap(), Currency::parse("BRL").unwrap());
+        let rows = self.store.statement(&account, currency, 0, 1_000).await.unwrap();
+        rows.iter().map(|row| row.accepted.transaction.id).collect()
+    }
+}
+
+impl Running {
+    /// What `/readyz` answers.
+    pub(crate) async fn readiness(&self) -> String {
+        let answer = reqwest::get(format!("http://{}/readyz", self.admin)).await.unwrap();
+        answer.text().await.unwrap()
+    }
+
+    pub(crate) async fn until_ready(&self) {
+        self.until_readiness_has("ready\n").await;
+    }
+
+    pub(crate) async fn until_readiness_has(&self, text: &str) {
+        eventually(text, PATIENCE, async || {
+            let readiness = self.readiness().await;
+            (readiness == text || (text != "ready\n" && readiness.contains(text))).then_some(())
+        })
+        .await;
+    }
+
+    /// Tells it to drain, and waits until it has ended.
+    pub(crate) async fn stop(self) {
+        self.shutdown.drain();
+        self.ended().await.unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(self) -> anyhow::Result<()> {
+        tokio::time::timeout(PATIENCE, self.task).await.expect("it ends in time").unwrap()
+    }
+}
+
+/// A transaction in BRL: money out when the amount begins with `-`.
+pub(crate) fn transaction(account: &str, amount: &str) -> Accepted {
+    let (kind, amount) = amount.strip_prefix('-').map_or(("entrada", amount), |amount| ("saida", amount));
+    let draft = Draft {
+        account: Some(account),
+        kind: Some(kind),
+        amount: Some(amount),
+        currency: Some("BRL"),
+        ..Draft::default()
+    };
+    draft.parse().unwrap().accept(TransactionId::generate(), Client::parse("test").unwrap(), Timestamp::now())
+}
