@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fluxo_core::{Balance, Currency, TransactionId};
-use fluxo_migrations::{Migrator, MigratorTrait, State, down, status, up};
+use fluxo_migrations::{Migrator, MigratorTrait, State, down, up};
 use fluxo_store::Error;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 

@@ -1,6 +1,7 @@
 //! With a real Kafka: what the mock cluster cannot know.
 
-use fluxo_core::{kit::shutdown::Shutdown, message};
+use fluxo_core::{kit::shutdown::Shutdown, message, settings::DatabaseSettings};
+use fluxo_store::Store;
 use rdkafka::{Message, message::Headers};
 use reqwest::StatusCode;
 
@@ -13,8 +14,8 @@ const JAVA: [(&str, i32); 4] = [("ana", 4), ("beto", 3), ("loja-1:caixa.2", 8), 
 async fn accepted_transactions_are_on_kafka_in_the_partitions_that_java_clients_choose() {
     let topic = fluxo_testkit::topic(12).await;
     let database = fluxo_testkit::database().await;
-    let store = fluxo_store::Store::open(&fluxo_core::settings::DatabaseSettings::of_url(database.url.as_str()));
-    fluxo_migrations::up(store.await.unwrap().connection(), LONG).await.unwrap();
+    let store = Store::open(&DatabaseSettings::of_url(database.url.as_str())).await.unwrap();
+    fluxo_migrations::up(store.connection(), LONG).await.unwrap();
     let settings = settings(&topic.bootstrap_servers, &topic.name, &database.url, &[]);
     let api = fluxo_api::Api::bind(settings).await.unwrap();
     let (url, readiness, shutdown) = (api.local_addr().unwrap(), api.readiness(), Shutdown::manual());

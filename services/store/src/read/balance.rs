@@ -37,8 +37,8 @@ impl Store {
     /// The balances of an account, one a currency, ordered by currency: now, or as recorded at a time. Empty for an
     /// unknown account.
     ///
-    /// It costs two index reads a currency; those of a time cost a search over `account_seq`, with which `recorded_at`
-    /// grows.
+    /// It costs an index read a currency, and one more; those of a time cost a search over `account_seq` each, with
+    /// which `recorded_at` grows.
     ///
     /// # Errors
     /// When the database fails, or a row is none that Fluxo wrote.

@@ -16,7 +16,7 @@ impl Random {
         Self(seed)
     }
 
-    /// A number below `bound`, by SplitMix64.
+    /// A number below `bound`, by `SplitMix64`.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -70,7 +70,7 @@ impl History {
         let (seq, balance) = last.map_or((0, 0), |last| (last.account_seq, last.balance_after.minor));
         let recorded_at = moment(self.clock);
         self.rows.push(Recorded {
-            accepted: accepted(account, kind, money, occurred_at),
+            accepted: accepted(&account, kind, money, occurred_at),
             account_seq: seq + 1,
             balance_after: Balance { minor: kind.apply(balance, money.minor()).unwrap(), currency },
             recorded_at,
@@ -146,7 +146,7 @@ fn is_of(row: &Recorded, account: &Account, of: Currency) -> bool {
     &row.accepted.transaction.account == account && currency(row) == of
 }
 
-fn accepted(account: Account, kind: Kind, money: Money, occurred_at: Timestamp) -> Accepted {
+fn accepted(account: &Account, kind: Kind, money: Money, occurred_at: Timestamp) -> Accepted {
     let (amount, currency) = (money.to_string(), money.currency());
     let submission = Draft {
         account: Some(account.as_str()),

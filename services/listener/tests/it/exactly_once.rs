@@ -1,0 +1,205 @@
+//! A hundred thousand transactions through the api, two listeners, one of them killed midway.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    process::Stdio,
+};
+
+use clap::Parser;
+use fluxo_api::Api;
+use fluxo_core::{Account, Currency, Kind, TransactionId, kit::shutdown::Shutdown};
+use fluxo_testkit::eventually;
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use crate::pipeline::{PATIENCE, Pipeline};
+
+const TRANSACTIONS: usize = 100_000;
+const ACCOUNTS: usize = 1_000;
+const PARTITIONS: i32 = 12;
+/// The most records that the api takes in one call.
+const BATCH: usize = 1_000;
+
+/// Two accounts share each name but for the case of a letter.
+fn account(number: usize) -> String {
+    let initial = if number.is_multiple_of(2) { 'C' } else { 'c' };
+    format!("{initial}onta-{}", number / 2)
+}
+
+/// The transaction with a number, always the same: its account, and what it adds in minor units.
+fn generated(number: usize) -> (String, i64) {
+    let mut seed = number as u64;
+    let mut next = |bound: u64| {
+        // SplitMix64.
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    };
+    let account = account(usize::try_from(next(ACCOUNTS as u64)).unwrap());
+    let minor = i64::try_from(1 + next(1_000_000)).unwrap();
+    (account, if next(2) == 0 { minor } else { -minor })
+}
+
+fn body(numbers: std::ops::Range<usize>) -> Value {
+    let one = |number| {
+        let (account, minor) = generated(number);
+        let amount = format!("{}.{:02}", minor.abs() / 100, minor.abs() % 100);
+        let kind = if minor < 0 { "saida" } else { "entrada" };
+        json!({"account": account, "kind": kind, "amount": amount, "currency": "BRL"})
+    };
+    numbers.map(one).collect()
+}
+
+/// An api in this process, and where it listens.
+async fn serve(pipeline: &Pipeline) -> (String, Shutdown, tokio::task::JoinHandle<anyhow::Result<()>>) {
+    let settings = fluxo_api::Settings::try_parse_from([
+        "api",
+        "--api-listen=127.0.0.1:0",
+        "--admin-listen=127.0.0.1:0",
+        "--api-auth=none",
+        &format!("--kafka-bootstrap-servers={}", pipeline.topic.bootstrap_servers),
+        &format!("--kafka-topic={}", pipeline.topic.name),
+        &format!("--database-url={}", pipeline.database.url),
+    ]);
+    let api = Api::bind(settings.unwrap()).await.unwrap();
+    let (address, admin) = (api.local_addr().unwrap(), api.admin_addr().unwrap());
+    let shutdown = Shutdown::manual();
+    let task = tokio::spawn(api.serve(shutdown.clone()));
+    eventually("an api that is ready", PATIENCE, async || {
+        let ready = reqwest::get(format!("http://{admin}/readyz")).await.ok()?;
+        ready.status().is_success().then_some(())
+    })
+    .await;
+    (format!("http://{address}"), shutdown, task)
+}
+
+/// Posts all transactions, in batches, from four clients at once; the accepted ids.
+async fn post_all(api: &str) -> Vec<TransactionId> {
+    let client = reqwest::Client::new();
+    let url = format!("{api}/v1/transactions/batch");
+    let clients = (0..4).map(|first| {
+        let (client, url) = (client.clone(), url.clone());
+        tokio::spawn(async move {
+            let mut ids = Vec::new();
+            for start in (first * BATCH..TRANSACTIONS).step_by(4 * BATCH) {
+                let body = body(start..start + BATCH).to_string();
+                let request =
+                    || client.post(&url).header("content-type", "application/json").body(body.clone());
+                let answer = request().send().await.unwrap();
+                assert_eq!(answer.status(), 207);
+                let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+                for result in answer["results"].as_array().unwrap() {
+                    assert_eq!(result["status"], 202, "{result}");
+                    ids.push(TransactionId::parse(result["id"].as_str().unwrap()).unwrap());
+                }
+            }
+            ids
+        })
+    });
+    let mut ids = Vec::new();
+    for client in clients.collect::<Vec<_>>() {
+        ids.extend(client.await.unwrap());
+    }
+    ids
+}
+
+/// A listener in a process of its own, which ends with this value.
+fn spawn(pipeline: &Pipeline) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_listener"))
+        .args(pipeline.flags())
+        .args(["--log=warn", "--log-format=pretty"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+async fn recorded(pipeline: &Pipeline) -> i64 {
+    let offsets = pipeline.store.offsets(&pipeline.topic.name).await.unwrap();
+    offsets.values().map(|stored| stored.next_offset).sum()
+}
+
+/// The ids on the topic, by account, in the order of their partition.
+fn on_the_topic(pipeline: &Pipeline) -> BTreeMap<String, Vec<TransactionId>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &pipeline.topic.bootstrap_servers)
+        .set("group.id", "reader")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    let mut from_start = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        from_start.add_partition_offset(&pipeline.topic.name, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&from_start).unwrap();
+    let mut ids: BTreeMap<String, Vec<TransactionId>> = BTreeMap::new();
+    for _ in 0..TRANSACTIONS {
+        let message = consumer.poll(PATIENCE).expect("a record in time").unwrap();
+        let value: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
+        let account = String::from_utf8(message.key().unwrap().to_vec()).unwrap();
+        ids.entry(account).or_default().push(TransactionId::parse(value["id"].as_str().unwrap()).unwrap());
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_accepted_transaction_is_one_row_in_order_though_a_listener_is_killed() {
+    let pipeline = Pipeline::new(PARTITIONS).await;
+    let (api, shutdown, serving) = serve(&pipeline).await;
+    let (mut first, mut second) = (spawn(&pipeline), spawn(&pipeline));
+
+    let posting = tokio::spawn(async move { post_all(&api).await });
+    eventually("a part of the rows", PATIENCE, async || (recorded(&pipeline).await > 10_000).then_some(()))
+        .await;
+    first.kill().await.unwrap();
+    let accepted = posting.await.unwrap();
+    assert!(recorded(&pipeline).await < 100_000, "the listener was killed when all was done");
+    first = spawn(&pipeline);
+
+    eventually("all of the rows", 2 * PATIENCE, async || {
+        (recorded(&pipeline).await >= 100_000).then_some(())
+    })
+    .await;
+    for listener in [&mut first, &mut second] {
+        assert_eq!(listener.try_wait().unwrap(), None, "a listener has ended by itself");
+    }
+    shutdown.drain();
+    serving.await.unwrap().unwrap();
+    check(&pipeline, &accepted).await;
+}
+
+/// Every accepted id is one row, every balance is that of a model in `i128`, and the rows of an account are in the
+/// order of the topic.
+async fn check(pipeline: &Pipeline, accepted: &[TransactionId]) {
+    let mut model: HashMap<String, i128> = HashMap::new();
+    for (account, minor) in (0..TRANSACTIONS).map(generated) {
+        *model.entry(account).or_default() += i128::from(minor);
+    }
+    let accepted: HashSet<_> = accepted.iter().copied().collect();
+    assert_eq!(accepted.len(), TRANSACTIONS, "two transactions got one id");
+    let topic = on_the_topic(pipeline);
+    let currency = Currency::parse("BRL").unwrap();
+    let mut rows_in_all = 0;
+    for (name, ids) in &topic {
+        let account = Account::parse(name).unwrap();
+        let rows = pipeline.store.statement(&account, currency, 0, 1_000).await.unwrap();
+        let (mut balance, mut kept) = (0_i128, Vec::new());
+        for (row, seq) in rows.iter().zip(1..) {
+            let transaction = &row.accepted.transaction;
+            balance += i128::from(transaction.money.minor())
+                * if transaction.kind == Kind::Entrada { 1 } else { -1 };
+            assert_eq!((row.account_seq, i128::from(row.balance_after.minor)), (seq, balance), "{name}");
+            assert!(accepted.contains(&transaction.id), "a row that nobody was told of");
+            kept.push(transaction.id);
+        }
+        assert_eq!(balance, model[name], "{name}");
+        assert_eq!(&kept, ids, "the rows of {name} are not in the order of the topic");
+        rows_in_all += rows.len();
+    }
+    assert_eq!((rows_in_all, topic.len()), (TRANSACTIONS, model.len()));
+}
