@@ -62,7 +62,9 @@ impl Api {
         let keys = keys(&api)?;
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
-        registry.sub_registry_with_prefix(crate::metrics::PREFIX).register_collector(Box::new(admission.clone()));
+        registry
+            .sub_registry_with_prefix(crate::metrics::PREFIX)
+            .register_collector(Box::new(admission.clone()));
         let store = Store::open(&database).await.context("the settings of the database cannot be used")?;
         let database = Arc::new(Database::new(store, api.api_database_timeout, metrics.clone()));
         let (fates, answering) = Fates::new(database.clone(), api.api_lookup_timeout);

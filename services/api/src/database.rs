@@ -52,7 +52,10 @@ impl Database {
     }
 
     /// Waits for a read, within the bound.
-    pub(crate) async fn read<T>(&self, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
+    pub(crate) async fn read<T>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Error> {
         if !self.is_up() {
             return Err(Error::Away);
         }

@@ -241,7 +241,12 @@ mod tests {
         let ids = Fixture::new();
         let firsts: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..16)
-                .map(|i| scope.spawn({ let ids = &ids; move || ids.claim(if i % 2 == 0 { A } else { B }) }))
+                .map(|i| {
+                    scope.spawn({
+                        let ids = &ids;
+                        move || ids.claim(if i % 2 == 0 { A } else { B })
+                    })
+                })
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });

@@ -209,7 +209,8 @@ fn code(error: &KafkaError) -> RDKafkaErrorCode {
 
 fn headers(trace: &Trace) -> Option<OwnedHeaders> {
     let parent = trace.parent.as_deref()?;
-    let headers = OwnedHeaders::new_with_capacity(2).insert(Header { key: trace::PARENT, value: Some(parent) });
+    let headers =
+        OwnedHeaders::new_with_capacity(2).insert(Header { key: trace::PARENT, value: Some(parent) });
     Some(match &trace.state {
         Some(state) => headers.insert(Header { key: trace::STATE, value: Some(state.as_str()) }),
         None => headers,

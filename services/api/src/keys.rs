@@ -135,9 +135,10 @@ impl Keys {
             return None;
         }
         let read = last.insert(read);
-        let keys = read.as_deref().map_err(Clone::clone).and_then(|text| {
-            KeySet::parse(text).map_err(|error| format!("{error:#}"))
-        });
+        let keys = read
+            .as_deref()
+            .map_err(Clone::clone)
+            .and_then(|text| KeySet::parse(text).map_err(|error| format!("{error:#}")));
         let loaded = keys.map(|keys| {
             tracing::info!(keys = keys.0.len(), "the key file was read");
             *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
@@ -177,8 +178,9 @@ impl KeySet {
             ensure!(names.insert(name.clone()), "the client {name} is there twice");
             for key in client.keys {
                 let mut hash = [0; 32];
-                hex::decode_to_slice(&key.sha256, &mut hash)
-                    .with_context(|| format!("a key of {name} has a sha256 that is not 64 hexadecimal digits"))?;
+                hex::decode_to_slice(&key.sha256, &mut hash).with_context(|| {
+                    format!("a key of {name} has a sha256 that is not 64 hexadecimal digits")
+                })?;
                 ensure!(hashes.insert(hash), "a key of {name} is there twice");
                 ensure!(!key.scopes.is_empty(), "a key of {name} has no scope");
                 keys.push(Key { hash, client: name.clone(), scopes: key.scopes });

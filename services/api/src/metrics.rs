@@ -91,13 +91,29 @@ impl Metrics {
             database_errors: Family::default(),
         };
         registry.register("requests", "Requests by their answer", metrics.requests.clone());
-        registry.register("request_duration_seconds", "Time from the head of a request to that of its answer", duration);
+        registry.register(
+            "request_duration_seconds",
+            "Time from the head of a request to that of its answer",
+            duration,
+        );
         registry.register("records", "Records handed to Kafka by what became of them", records);
-        registry.register("refusals", "Requests refused before anything was done for them", metrics.refusals.clone());
+        registry.register(
+            "refusals",
+            "Requests refused before anything was done for them",
+            metrics.refusals.clone(),
+        );
         registry.register("idempotent_replays", "Records that were accepted before", metrics.replays.clone());
-        registry.register("keys_reload_failures", "Times that the key file could not be used", metrics.keys_failures.clone());
+        registry.register(
+            "keys_reload_failures",
+            "Times that the key file could not be used",
+            metrics.keys_failures.clone(),
+        );
         registry.register("database_up", "Whether the database answers", metrics.database_up.clone());
-        registry.register("database_errors", "Reads of the database that failed", metrics.database_errors.clone());
+        registry.register(
+            "database_errors",
+            "Reads of the database that failed",
+            metrics.database_errors.clone(),
+        );
         metrics
     }
 

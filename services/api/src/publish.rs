@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use fluxo_core::{
-    Accepted, Client, ContentHash, Timestamp, TransactionId, message, quarantine::Reason,
-};
+use fluxo_core::{Accepted, Client, ContentHash, Timestamp, TransactionId, message, quarantine::Reason};
 use fluxo_store::read::Fate;
 use tokio::sync::oneshot;
 
@@ -154,7 +152,11 @@ impl Publisher {
     async fn send_all(&self, steps: &mut [(TransactionId, ContentHash, Step)], trace: &Trace) {
         let values: Vec<_> = steps
             .iter()
-            .map(|(.., step)| if let Step::Send(accepted, _) = step { message::encode(accepted) } else { Vec::new() })
+            .map(
+                |(.., step)| {
+                    if let Step::Send(accepted, _) = step { message::encode(accepted) } else { Vec::new() }
+                },
+            )
             .collect();
         let records = steps.iter().filter(|(.., step)| matches!(step, Step::Send(..))).count();
         if records == 0 {

@@ -102,6 +102,5 @@ impl process::Settings for Settings {
 
 fn delivery_timeout(text: &str) -> Result<Duration, String> {
     let range = Duration::from_millis(500)..=Duration::from_mins(5);
-    duration(text)
-        .and_then(|time| range.contains(&time).then_some(time).ok_or("must be 500ms to 5m".into()))
+    duration(text).and_then(|time| range.contains(&time).then_some(time).ok_or("must be 500ms to 5m".into()))
 }

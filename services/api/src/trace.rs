@@ -93,7 +93,10 @@ mod tests {
     fn passed(parent: &str) -> Trace {
         let headers = [(PARENT, parent), (STATE, "vendor=1")];
         Trace::passed_through(
-            &headers.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect(),
+            &headers
+                .into_iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect(),
         )
     }
 

@@ -63,6 +63,9 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
 }
 
+/// A partition, its first offset, and the one after its last.
+type Log = (i32, (i64, i64));
+
 /// A request to the database that is under way.
 type Pending = Pin<Box<dyn Future<Output = Done> + Send>>;
 
@@ -284,7 +287,7 @@ async fn resolve(
 }
 
 /// What is behind the topic's name, and where the logs of partitions begin and end. Blocks.
-fn look_at_kafka(shared: &Shared, partitions: &[i32]) -> anyhow::Result<(Identity, Vec<(i32, (i64, i64))>)> {
+fn look_at_kafka(shared: &Shared, partitions: &[i32]) -> anyhow::Result<(Identity, Vec<Log>)> {
     let found = shared.consumer.identity(&shared.topic)?;
     let log = |partition: &i32| Ok((*partition, shared.consumer.watermarks(&shared.topic, *partition)?));
     Ok((found, partitions.iter().map(log).collect::<anyhow::Result<_>>()?))

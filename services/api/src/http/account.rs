@@ -221,7 +221,9 @@ mod tests {
         for seq in [1, 12, i64::MAX] {
             assert_eq!(statement_cursor(&print_statement_cursor(seq)), Ok(seq));
         }
-        for bad in ["", "%", "QlJM", &print_statement_cursor(0), &print_statement_cursor(-1), &"A".repeat(9_000)] {
+        for bad in
+            ["", "%", "QlJM", &print_statement_cursor(0), &print_statement_cursor(-1), &"A".repeat(9_000)]
+        {
             assert!(statement_cursor(bad).is_err(), "{bad}");
         }
     }

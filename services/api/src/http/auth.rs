@@ -35,9 +35,9 @@ impl RateLimit {
     }
 
     fn check(&self, client: &Client) -> Result<(), Problem> {
-        self.0.check_key(client).map_err(|early| {
-            Problem::RateLimited(early.wait_time_from(DefaultClock::default().now()))
-        })
+        self.0
+            .check_key(client)
+            .map_err(|early| Problem::RateLimited(early.wait_time_from(DefaultClock::default().now())))
     }
 }
 

@@ -91,8 +91,7 @@ pub(super) async fn submit_batch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let media = Media::of(&headers)
-        .ok_or(Problem::MediaType("application/json or application/x-ndjson"))?;
+    let media = Media::of(&headers).ok_or(Problem::MediaType("application/json or application/x-ndjson"))?;
     let key = preference::idempotency_key(&headers)?;
     let body = body::read(&headers, body, &app.limits).await?;
     let records = records(media, &body)?;
@@ -110,7 +109,8 @@ pub(super) async fn submit_batch(
     }
     let published = app.publisher.publish(&client, sent, &submit::trace(&app, &headers)).await;
 
-    let mut results: Vec<_> = places.into_iter().zip(published).map(|(index, one)| result(index, &one)).collect();
+    let mut results: Vec<_> =
+        places.into_iter().zip(published).map(|(index, one)| result(index, &one)).collect();
     results.extend(problems.into_iter().map(|(index, problem)| refused(index, &problem)));
     results.sort_unstable_by_key(|result| result.index);
     Ok((StatusCode::MULTI_STATUS, Json(BatchResults { results })).into_response())
@@ -154,11 +154,9 @@ fn result(index: usize, published: &Published) -> BatchResult {
             replayed: acceptance == Acceptance::Before,
             problem: None,
         },
-        Err(error) => BatchResult {
-            id: Some(published.id.to_string()),
-            location,
-            ..refused(index, &error.into())
-        },
+        Err(error) => {
+            BatchResult { id: Some(published.id.to_string()), location, ..refused(index, &error.into()) }
+        }
     }
 }
 

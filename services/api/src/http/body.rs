@@ -46,7 +46,8 @@ impl Media {
 /// Reads a body, within the limits of its size and time.
 pub(super) async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Problem> {
     let too_large = Problem::BodyTooLarge(limits.body);
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     // Before the first byte is asked for: a client that waits for 100 Continue need not send it.
     if announced.is_some_and(|length| length > u64::from(limits.body)) {
         return Err(too_large);

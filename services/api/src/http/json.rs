@@ -7,11 +7,7 @@
 use std::{borrow::Cow, fmt};
 
 use fluxo_core::{
-    Invalid, Submission,
-    id::IdempotencyKey,
-    invalid::Field,
-    text::METADATA_MAX,
-    transaction::Draft,
+    Invalid, Submission, id::IdempotencyKey, invalid::Field, text::METADATA_MAX, transaction::Draft,
 };
 use serde::{
     Deserialize,

@@ -29,7 +29,10 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let begun = Instant::now();
     let method = method(request.method());
     // The templates of paths are a closed set; a path is not.
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| NO_ROUTE.clone(), |path| path.as_str().into());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| NO_ROUTE.clone(), |path| path.as_str().into());
     let span = span(&app, &request, method, &route);
     let answered = async {
         let Ok(_permit) = app.concurrency.try_acquire() else {
@@ -87,7 +90,9 @@ fn method(method: &Method) -> &'static str {
 fn as_problem(response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
-    if !is_error || response.headers().get(header::CONTENT_TYPE) == Some(&HeaderValue::from_static(MEDIA_TYPE)) {
+    if !is_error
+        || response.headers().get(header::CONTENT_TYPE) == Some(&HeaderValue::from_static(MEDIA_TYPE))
+    {
         return response;
     }
     match status {

@@ -19,7 +19,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let bad = |part: &'static str| {
-            Problem::Parameters(vec![BadParameter { parameter: part.into(), detail: "cannot be decoded".into() }])
+            Problem::Parameters(vec![BadParameter {
+                parameter: part.into(),
+                detail: "cannot be decoded".into(),
+            }])
         };
         let path = Path::from_request_parts(parts, state).await.map_err(|_| bad("path"))?;
         let query = Query::from_request_parts(parts, state).await.map_err(|_| bad("query"))?;
@@ -29,14 +32,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 
 impl Parameters {
     /// The parameter of the path with this name.
-    pub(super) fn path<T, E: ToString>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+    pub(super) fn path<T, E: ToString>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
         let (_, value) = self.path.iter().find(|(other, _)| other == name)?;
         let parsed = parse(value);
         self.keep(name, parsed)
     }
 
     /// The parameter of the query with this name, if it is there.
-    pub(super) fn query<T, E: ToString>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+    pub(super) fn query<T, E: ToString>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
         let place = self.query.iter().position(|(other, _)| other == name)?;
         let (_, value) = self.query.swap_remove(place);
         let parsed = parse(&value);
@@ -44,7 +55,11 @@ impl Parameters {
     }
 
     /// The parameter of the query with this name, which must be there.
-    pub(super) fn required<T, E: ToString>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+    pub(super) fn required<T, E: ToString>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
         if self.query.iter().any(|(other, _)| other == name) {
             return self.query(name, parse);
         }

@@ -140,23 +140,16 @@ impl Problem {
         match self {
             Self::Malformed(_) => Kind(S::BAD_REQUEST, "malformed-body", "The body cannot be read", false),
             Self::Header(..) => Kind(S::BAD_REQUEST, "bad-header", "A header cannot be used", false),
-            Self::Parameters(_) => {
-                Kind(S::BAD_REQUEST, "bad-parameter", "A parameter cannot be used", false)
-            }
-            Self::Unauthenticated => {
-                Kind(S::UNAUTHORIZED, "unauthenticated", "A valid key is needed", false)
-            }
+            Self::Parameters(_) => Kind(S::BAD_REQUEST, "bad-parameter", "A parameter cannot be used", false),
+            Self::Unauthenticated => Kind(S::UNAUTHORIZED, "unauthenticated", "A valid key is needed", false),
             Self::Forbidden(_) => Kind(S::FORBIDDEN, "forbidden", "The key does not allow this", false),
             Self::NoSuchPath => Kind(S::NOT_FOUND, "no-such-path", "There is no such path", false),
             Self::UnknownTransaction => {
                 Kind(S::NOT_FOUND, "unknown-transaction", "Unknown or not yet written", true)
             }
-            Self::MethodNotAllowed => Kind(
-                S::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "The path does not have this method",
-                false,
-            ),
+            Self::MethodNotAllowed => {
+                Kind(S::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not have this method", false)
+            }
             Self::BodyTimeout => {
                 Kind(S::REQUEST_TIMEOUT, "body-timeout", "The body did not arrive in time", true)
             }
@@ -173,12 +166,9 @@ impl Problem {
                 "The body has the wrong media type",
                 false,
             ),
-            Self::Invalid(_) => Kind(
-                S::UNPROCESSABLE_ENTITY,
-                "invalid-transaction",
-                "The transaction is invalid",
-                false,
-            ),
+            Self::Invalid(_) => {
+                Kind(S::UNPROCESSABLE_ENTITY, "invalid-transaction", "The transaction is invalid", false)
+            }
             Self::KeyReused => Kind(
                 S::UNPROCESSABLE_ENTITY,
                 "key-reused",

@@ -164,7 +164,8 @@ async fn answer(app: &App, published: Published, wait: Option<Duration>) -> Resu
         Some(Fate::Recorded(_)) => return Err(Problem::KeyReused),
         Some(Fate::Refused(reason)) => return Err(Problem::Refused(reason)),
     };
-    let mut response = (status, [(header::LOCATION, super::location(id))], receipt(id, state)).into_response();
+    let mut response =
+        (status, [(header::LOCATION, super::location(id))], receipt(id, state)).into_response();
     if acceptance == Acceptance::Before {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }

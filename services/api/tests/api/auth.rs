@@ -59,7 +59,9 @@ async fn a_key_allows_its_scopes_only() {
 async fn the_same_idempotency_key_of_two_clients_is_two_keys_and_a_new_key_is_the_same_client() {
     let (api, file) = guarded(&[]).await;
     let new = "writer-fedcba9876543210";
-    let post = async |key: &str| api.post(VALID).bearer_auth(key).header("idempotency-key", "1").send().await.unwrap();
+    let post = async |key: &str| {
+        api.post(VALID).bearer_auth(key).header("idempotency-key", "1").send().await.unwrap()
+    };
     let first = post(WRITER).await.text().await.unwrap();
     write_keys(file.path(), &[("erp", new, "write"), ("other", READER, "write")]);
     let rotated = fluxo_testkit::eventually("the new key", LONG, async || {

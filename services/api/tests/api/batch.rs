@@ -67,7 +67,8 @@ async fn of_lines_that_were_cut_the_whole_ones_count() {
 #[tokio::test]
 async fn a_line_that_is_no_text_is_refused_alone() {
     let api = Fixture::ready(&[]).await;
-    let body = [VALID.as_bytes(), b"\n\xff\xfe\n", br#"{"account":"\ud800"}"#, b"\n", VALID.as_bytes()].concat();
+    let body =
+        [VALID.as_bytes(), b"\n\xff\xfe\n", br#"{"account":"\ud800"}"#, b"\n", VALID.as_bytes()].concat();
     assert_eq!(statuses(&results(lines(&api, body).await).await), [202, 400, 400, 202]);
 }
 
@@ -97,7 +98,8 @@ async fn the_key_of_a_record_is_its_own_else_that_of_the_header_with_its_index()
     let own = VALID.replace('}', r#","idempotency_key":"own"}"#);
     let body = format!("[{VALID},{own},{own}]");
     let send = async || {
-        let response = api.post_to(PATH, body.clone()).header("idempotency-key", "batch").send().await.unwrap();
+        let response =
+            api.post_to(PATH, body.clone()).header("idempotency-key", "batch").send().await.unwrap();
         results(response).await
     };
     let (first, again) = (send().await, send().await);

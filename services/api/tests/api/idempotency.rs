@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use fluxo_core::quarantine::Reason;
+use fluxo_api::Api;
 use futures::future::join_all;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use crate::support::{Fixture, VALID, problem};
+use crate::support::{Fixture, LARGEST, LONG, TOPIC, VALID, problem, settings};
 
 const OTHER: &str = r#"{"account":"ana","kind":"entrada","amount":"10.51","currency":"BRL"}"#;
 
@@ -79,7 +80,7 @@ async fn after_an_unknown_outcome_the_key_can_be_tried_again_with_the_same_conte
     let unknown = problem(send(&api, VALID, "pedido-1").await, 504, "outcome-unknown").await;
     api.cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
     problem(send(&api, OTHER, "pedido-1").await, 422, "key-reused").await;
-    let again = fluxo_testkit::eventually("it is accepted", crate::support::LONG, async || {
+    let again = fluxo_testkit::eventually("it is accepted", LONG, async || {
         let response = send(&api, VALID, "pedido-1").await;
         (response.status() == 202).then_some(response)
     });
@@ -90,26 +91,23 @@ async fn after_an_unknown_outcome_the_key_can_be_tried_again_with_the_same_conte
 async fn what_the_database_knows_counts_in_every_replica() {
     let api = Fixture::ready(&[]).await;
     // The other replica has accepted it, and its memory is not this one's.
-    let other = crate::support::settings(
-        &api.cluster.bootstrap_servers(),
-        crate::support::TOPIC,
-        secrecy::ExposeSecret::expose_secret(&api.database.database_url),
-        &[],
-    );
-    let other = fluxo_api::Api::bind(other).await.unwrap();
+    let database = api.database.database_url.expose_secret();
+    let other = Api::bind(settings(&api.cluster.bootstrap_servers(), TOPIC, database, &[])).await.unwrap();
     let (address, readiness, admin) =
         (other.local_addr().unwrap(), other.readiness(), other.admin_addr().unwrap());
     tokio::spawn(other.serve(api.shutdown.clone()));
     let first = id(send(&api, VALID, "pedido-1").await).await;
-    api.record(|_| None).await;
-    fluxo_testkit::eventually("the other replica", crate::support::LONG, async || {
-        let metrics = api.client.get(format!("http://{admin}/metrics")).send().await.ok()?.text().await.ok()?;
+    api.record().await;
+    fluxo_testkit::eventually("the other replica", LONG, async || {
+        let metrics =
+            api.client.get(format!("http://{admin}/metrics")).send().await.ok()?.text().await.ok()?;
         (readiness.missing().is_empty() && metrics.contains("fluxo_api_database_up 1")).then_some(())
     })
     .await;
     let again = async |body: &'static str| {
         let request = api.client.post(format!("http://{address}/v1/transactions"));
-        let request = request.header("content-type", "application/json").header("idempotency-key", "pedido-1");
+        let request =
+            request.header("content-type", "application/json").header("idempotency-key", "pedido-1");
         request.body(body).send().await.unwrap()
     };
     problem(again(OTHER).await, 422, "key-reused").await;
@@ -122,9 +120,10 @@ async fn what_the_database_knows_counts_in_every_replica() {
 #[tokio::test]
 async fn a_key_whose_transaction_is_in_quarantine_is_not_sent_again() {
     let api = Fixture::ready(&["--api-idempotency-time=1ms"]).await;
-    assert_eq!(send(&api, VALID, "pedido-1").await.status(), 202);
-    api.record(|_| Some(Reason::Overflow)).await;
-    problem(send(&api, VALID, "pedido-1").await, 422, "refused").await;
+    api.fill("ana").await;
+    assert_eq!(send(&api, LARGEST, "pedido-1").await.status(), 202);
+    api.record().await;
+    problem(send(&api, LARGEST, "pedido-1").await, 422, "refused").await;
     assert_eq!(api.records().len(), 1);
 }
 

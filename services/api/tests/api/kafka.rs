@@ -22,7 +22,10 @@ async fn accepted_transactions_are_on_kafka_in_the_partitions_that_java_clients_
     let serving = tokio::spawn(api.serve(shutdown.clone()));
     let ready = async || readiness.missing().is_empty().then_some(());
     fluxo_testkit::eventually("the api is ready", LONG, ready).await;
-    assert!(read_topic(&topic.bootstrap_servers, &topic.name, 12).is_empty(), "to become ready nothing is written");
+    assert!(
+        read_topic(&topic.bootstrap_servers, &topic.name, 12).is_empty(),
+        "to become ready nothing is written"
+    );
 
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let client = reqwest::Client::new();

@@ -46,7 +46,8 @@ async fn a_database_that_will_not_serve_these_settings_ends_the_api_with_the_rea
     let odd = fluxo_api::run(settings(&brokers, "t", "postgres://x/y", &[]), Shutdown::manual()).await;
     assert!(format!("{:#}", odd.unwrap_err()).contains("FLUXO_DATABASE_URL"));
     // One that is away is waited for.
-    let waiting = fluxo_api::Api::bind(settings(&brokers, crate::support::TOPIC, elsewhere, &[])).await.unwrap();
+    let waiting =
+        fluxo_api::Api::bind(settings(&brokers, crate::support::TOPIC, elsewhere, &[])).await.unwrap();
     let (address, readiness) = (waiting.local_addr().unwrap(), waiting.readiness());
     tokio::spawn(waiting.serve(api.shutdown.clone()));
     let ready = async || readiness.missing().is_empty().then_some(());

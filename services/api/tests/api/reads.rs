@@ -1,9 +1,8 @@
 //! `GET`: transactions, lists, balances and statements.
 
-use fluxo_core::quarantine::Reason;
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, problem};
+use crate::support::{Fixture, LARGEST, problem};
 
 const PATH: &str = "/v1/accounts/ana/transactions";
 
@@ -27,14 +26,18 @@ fn transaction(kind: &str, amount: &str, currency: &str, occurred_at: &str) -> V
 async fn with_rows() -> (Fixture, Vec<String>) {
     let api = Fixture::ready(&[]).await;
     let mut ids = Vec::new();
-    for (day, (kind, amount, currency)) in
-        [("entrada", "10", "BRL"), ("saida", "2.50", "BRL"), ("entrada", "1.00", "BRL"), ("entrada", "700", "JPY")]
-            .into_iter()
-            .enumerate()
+    for (day, (kind, amount, currency)) in [
+        ("entrada", "10", "BRL"),
+        ("saida", "2.50", "BRL"),
+        ("entrada", "1.00", "BRL"),
+        ("entrada", "700", "JPY"),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let occurred_at = format!("2026-11-0{}T12:00:00Z", day + 1);
         ids.push(post(&api, transaction(kind, amount, currency, &occurred_at)).await);
-        api.record(|_| None).await;
+        api.record().await;
     }
     (api, ids)
 }
@@ -67,8 +70,9 @@ async fn a_recorded_transaction_is_shown_with_its_balance() {
 #[tokio::test]
 async fn a_refused_transaction_is_shown_with_its_reason() {
     let api = Fixture::ready(&[]).await;
-    let id = post(&api, transaction("entrada", "10", "BRL", "2026-11-01T12:00:00Z")).await;
-    api.record(|_| Some(Reason::Overflow)).await;
+    api.fill("ana").await;
+    let id = post(&api, serde_json::from_str(LARGEST).unwrap()).await;
+    api.record().await;
     let shown = read(&api, &format!("/v1/transactions/{id}")).await;
     assert_eq!((&shown["state"], &shown["reason"]), (&json!("refused"), &json!("overflow")));
 }
@@ -142,14 +146,17 @@ async fn a_statement_has_the_balance_after_each_row() {
 async fn parameters_that_cannot_be_used_are_all_named() {
     let api = Fixture::ready(&[]).await;
     let query = "type=x&from=now&limit=0&cursor=!&frmo=1&frmo=2";
-    let problem_of = async |path: String| problem(api.get(&path).send().await.unwrap(), 400, "bad-parameter").await;
+    let problem_of =
+        async |path: String| problem(api.get(&path).send().await.unwrap(), 400, "bad-parameter").await;
     let told = problem_of(format!("{PATH}?{query}")).await;
-    let named: Vec<_> = told["errors"].as_array().unwrap().iter().map(|error| error["parameter"].clone()).collect();
+    let named: Vec<_> =
+        told["errors"].as_array().unwrap().iter().map(|error| error["parameter"].clone()).collect();
     assert_eq!(named, ["type", "from", "limit", "cursor", "frmo", "frmo"]);
     let told = problem_of(format!("{PATH}?limit=1&limit=2")).await;
     assert_eq!(told["errors"][0]["parameter"], "limit");
     let told = problem_of("/v1/accounts/a%20b/statement".to_owned()).await;
-    let named: Vec<_> = told["errors"].as_array().unwrap().iter().map(|error| error["parameter"].clone()).collect();
+    let named: Vec<_> =
+        told["errors"].as_array().unwrap().iter().map(|error| error["parameter"].clone()).collect();
     assert_eq!(named, ["account", "currency"]);
     problem_of("/v1/accounts/ana/balance?at=2026-11-01".to_owned()).await;
 }

@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use fluxo_core::{message, quarantine::Reason};
-use rdkafka::{
-    Message,
-    bindings::rd_kafka_resp_err_t as Response,
-    message::Headers,
-    types::RDKafkaApiKey,
-};
+use fluxo_core::message;
+use rdkafka::{Message, bindings::rd_kafka_resp_err_t as Response, message::Headers, types::RDKafkaApiKey};
 use serde_json::Value;
 
-use crate::support::{Fixture, LONG, VALID, cluster, errors, problem};
+use crate::support::{Fixture, LARGEST, LONG, VALID, cluster, errors, problem};
 
 #[tokio::test]
 async fn what_is_answered_202_is_on_kafka_under_its_account() {
@@ -45,7 +40,8 @@ async fn the_trace_of_a_request_is_passed_on_to_the_record() {
     let request = api.post(VALID).header("traceparent", parent).header("tracestate", "vendor=1");
     assert_eq!(request.send().await.unwrap().status(), 202);
     let records = api.records();
-    let headers: Vec<_> = records[0].headers().unwrap().iter().map(|header| (header.key, header.value)).collect();
+    let headers: Vec<_> =
+        records[0].headers().unwrap().iter().map(|header| (header.key, header.value)).collect();
     let expected: [(&str, Option<&[u8]>); 2] =
         [("traceparent", Some(parent.as_bytes())), ("tracestate", Some("vendor=1".as_bytes()))];
     assert_eq!(headers, expected);
@@ -86,7 +82,7 @@ async fn with_prefer_wait_the_answer_is_201_once_the_row_is_there() {
     let api = Fixture::ready(&[]).await;
     let waiting = tokio::spawn(api.post(VALID).header("prefer", "wait=20").send());
     fluxo_testkit::eventually("the record", LONG, async || (!api.records().is_empty()).then_some(())).await;
-    api.record(|_| None).await;
+    api.record().await;
     let response = waiting.await.unwrap().unwrap();
     assert_eq!(response.status(), 201);
     assert_eq!(response.headers()["preference-applied"], "wait=20");
@@ -98,9 +94,10 @@ async fn with_prefer_wait_the_answer_is_201_once_the_row_is_there() {
 #[tokio::test]
 async fn with_prefer_wait_a_quarantined_transaction_is_422_with_its_reason() {
     let api = Fixture::ready(&[]).await;
-    let waiting = tokio::spawn(api.post(VALID).header("prefer", "wait=20").send());
+    api.fill("ana").await;
+    let waiting = tokio::spawn(api.post(LARGEST).header("prefer", "wait=20").send());
     fluxo_testkit::eventually("the record", LONG, async || (!api.records().is_empty()).then_some(())).await;
-    api.record(|_| Some(Reason::Overflow)).await;
+    api.record().await;
     let problem = problem(waiting.await.unwrap().unwrap(), 422, "refused").await;
     assert_eq!(problem["reason"], "overflow");
 }
@@ -116,11 +113,12 @@ async fn a_wait_that_ends_first_is_202() {
 #[tokio::test]
 async fn a_record_that_kafka_refuses_is_503_and_may_be_sent_again() {
     let api = Fixture::ready(&[]).await;
-    let refusal = Response::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    let refusal = Response::RD_KAFKA_RESP_ERR_INVALID_RECORD;
     api.cluster.request_errors(RDKafkaApiKey::Produce, &[refusal]);
     let problem = problem(api.post(VALID).send().await.unwrap(), 503, "kafka-unavailable").await;
     assert_eq!(problem["retryable"], true);
     assert_eq!(api.post(VALID).send().await.unwrap().status(), 202);
+    assert_eq!(api.records().len(), 1);
 }
 
 #[tokio::test]

@@ -5,15 +5,16 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, time::Durat
 use clap::Parser;
 use fluxo_api::{Admission, Api, Settings};
 use fluxo_core::{
-    Accepted, Position, Timestamp, TopicId,
+    Accepted, Client, Position, Timestamp, TopicId, TransactionId,
     kit::{health::Readiness, shutdown::Shutdown},
     message,
-    quarantine::Reason,
+    money::MAX_MINOR,
     settings::DatabaseSettings,
+    transaction::Draft,
 };
 use fluxo_store::{
     Store,
-    offsets::StoredOffset,
+    offsets::{StoredOffset, StoredOffsets},
     record::{Batch, Content, Entry, Move, RawRecord, Topic, Writer},
 };
 use fluxo_testkit::eventually;
@@ -34,6 +35,9 @@ pub(crate) const PARTITIONS: i32 = 4;
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 pub(crate) const VALID: &str = r#"{"account":"ana","kind":"entrada","amount":"10.50","currency":"BRL"}"#;
+/// The largest amount that there is.
+pub(crate) const LARGEST: &str =
+    r#"{"account":"ana","kind":"entrada","amount":"10000000000000.00","currency":"BRL"}"#;
 
 pub(crate) type Cluster = MockCluster<'static, DefaultProducerContext>;
 
@@ -137,37 +141,56 @@ impl Fixture {
         read_topic(&self.cluster.bootstrap_servers(), TOPIC, PARTITIONS)
     }
 
-    /// Records all that is on the topic and not yet recorded, as the listener does; those that `refuse` names are put
-    /// into quarantine.
-    pub(crate) async fn record(&self, refuse: impl Fn(&Accepted) -> Option<Reason>) {
-        let store = Store::open(&self.database).await.unwrap();
-        let topic = Topic { name: TOPIC.into(), id: TopicId::parse("mock").unwrap() };
-        let begin = StoredOffset { cluster_id: "mock".into(), topic_id: topic.id.clone(), next_offset: 0 };
-        let begins = (0..PARTITIONS).map(|partition| (partition, begin.clone())).collect();
-        store.begin_offsets(TOPIC, &begins).await.unwrap();
-        let stored = store.offsets(TOPIC).await.unwrap();
+    /// Records all that is on the topic and not yet recorded, as the listener does.
+    pub(crate) async fn record(&self) {
+        let stored = self.offsets().await;
         let (mut moves, mut entries) = (BTreeMap::new(), Vec::new());
         for record in self.records() {
             let (partition, offset) = (record.partition(), record.offset());
             let from = stored[&partition].next_offset;
-            if offset < from {
-                continue;
+            if offset >= from {
+                moves.insert(partition, Move { partition, from, to: offset + 1 });
+                let accepted = message::decode(record.key(), record.payload()).unwrap();
+                entries.push(entry(Position { partition, offset }, accepted));
             }
-            moves.insert(partition, Move { partition, from, to: offset + 1 });
-            let accepted = message::decode(record.key(), record.payload()).unwrap();
-            let content = match refuse(&accepted) {
-                Some(reason) => Content::Refused(reason),
-                None => Content::Accepted(Box::new(accepted)),
-            };
-            let raw = RawRecord {
-                key: record.key().map(<[u8]>::to_vec),
-                value: record.payload().map(<[u8]>::to_vec),
-                ..RawRecord::default()
-            };
-            entries.push(Entry { position: Position { partition, offset }, content, raw });
         }
+        self.write(moves.into_values().collect(), entries).await;
+    }
+
+    /// Makes the balance of an account so large that [`LARGEST`] does not fit any more. What does that is not on the
+    /// topic: it is written as if it came from a partition that the topic does not have.
+    pub(crate) async fn fill(&self, account: &str) {
+        let draft = Draft {
+            account: Some(account),
+            kind: Some("entrada"),
+            amount: Some("10000000000000.00"),
+            currency: Some("BRL"),
+            ..Draft::default()
+        };
+        let submission = draft.parse().unwrap();
+        let client = Client::parse("filler").unwrap();
+        self.offsets().await;
+        let last = i64::MAX / MAX_MINOR;
+        let entries = (0..last).map(|offset| {
+            let accepted =
+                submission.clone().accept(TransactionId::generate(), client.clone(), Timestamp::now());
+            entry(Position { partition: PARTITIONS, offset }, accepted)
+        });
+        self.write(vec![Move { partition: PARTITIONS, from: 0, to: last }], entries.collect()).await;
+    }
+
+    /// The offsets that are stored, from 0.
+    async fn offsets(&self) -> StoredOffsets {
+        let store = Store::open(&self.database).await.unwrap();
+        let begin = StoredOffset { cluster_id: "mock".into(), topic_id: topic().id, next_offset: 0 };
+        let begins = (0..=PARTITIONS).map(|partition| (partition, begin.clone())).collect();
+        store.begin_offsets(TOPIC, &begins).await.unwrap();
+        store.offsets(TOPIC).await.unwrap()
+    }
+
+    async fn write(&self, moves: Vec<Move>, entries: Vec<Entry>) {
         let mut writer = Writer::new(self.database.clone(), NonZeroUsize::new(1_000).unwrap());
-        let batch = Batch { topic, moves: moves.into_values().collect(), entries };
+        let batch = Batch { topic: topic(), moves, entries };
         writer.record(&batch, Timestamp::now(), async { true }).await.unwrap();
     }
 
@@ -176,6 +199,14 @@ impl Fixture {
         self.shutdown.drain();
         self.serving.await.unwrap().unwrap();
     }
+}
+
+fn topic() -> Topic {
+    Topic { name: TOPIC.into(), id: TopicId::parse("mock").unwrap() }
+}
+
+fn entry(position: Position, accepted: Accepted) -> Entry {
+    Entry { position, content: Content::Accepted(Box::new(accepted)), raw: RawRecord::default() }
 }
 
 /// All records of a topic.

@@ -12,7 +12,8 @@ fn invalid(text: &str) -> Vec<Invalid> {
 
 /// A valid transaction with a part of it replaced.
 fn with(part: &str, other: &str) -> String {
-    const VALID: &str = r#"{"account":"ana","kind":"entrada","amount":"10.50","currency":"BRL","description":null}"#;
+    const VALID: &str =
+        r#"{"account":"ana","kind":"entrada","amount":"10.50","currency":"BRL","description":null}"#;
     assert!(VALID.contains(part));
     VALID.replace(part, other)
 }
@@ -39,7 +40,9 @@ fn null_stands_for_an_optional_field_that_is_absent() {
 
 #[test]
 fn an_amount_is_never_a_number() {
-    for number in ["10", "10.5", "1e2", "-1", "0", "1e30", "1e400", "-1e999", "123456789012345678901234567890"] {
+    for number in
+        ["10", "10.5", "1e2", "-1", "0", "1e30", "1e400", "-1e999", "123456789012345678901234567890"]
+    {
         assert_eq!(invalid(&with(r#""10.50""#, number)), [wrong(Field::Amount)], "{number}");
     }
 }
