@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tempfile::TempDir;
 
 /// How long a lock is waited for.
-pub(crate) const WAIT: Duration = Duration::from_secs(60);
+pub(crate) const WAIT: Duration = Duration::from_mins(1);
 pub(crate) const ALL: u32 = u32::MAX;
 
 /// An empty database.
@@ -89,6 +89,6 @@ pub(crate) async fn open(url: &str) -> Store {
 
 /// 16 bytes that differ between short texts.
 fn uuid_hex(text: &str) -> String {
-    let hex: String = text.bytes().rev().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex:0<32}")[..32].to_owned()
+    let number = text.bytes().rev().take(16).fold(0_u128, |number, byte| (number << 8) | u128::from(byte));
+    format!("{number:032x}")
 }

@@ -18,7 +18,7 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::gauge::ConstGauge,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a request waits for permits that a [`Backlog`] gives back.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -127,10 +127,7 @@ impl Bound {
     }
 
     fn try_take(&self, amount: usize) -> Option<OwnedSemaphorePermit> {
-        match self.free.clone().try_acquire_many_owned(self.of(amount)) {
-            Ok(permit) => Some(permit),
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
-        }
+        self.free.clone().try_acquire_many_owned(self.of(amount)).ok()
     }
 
     async fn take(&self, amount: usize) -> OwnedSemaphorePermit {

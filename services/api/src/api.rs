@@ -11,6 +11,7 @@ use fluxo_core::kit::{
 use fluxo_store::Store;
 use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     Admission, ApiSettings, AuthMode, Settings,
@@ -136,6 +137,8 @@ impl Api {
         let Self { app, answering, server, listener, admin, registry, readiness, kafka, auth, grace } = self;
         tracing::info!(address = %listener.local_addr()?, admin = %admin.local_addr()?, "serving");
         let router = http::router(app.clone());
+        // Requests wait for it: it runs beside them, not on the thread that waits for the end.
+        let answering = AbortOnDropHandle::new(tokio::spawn(answering.run()));
         let giving_up = async {
             shutdown.draining().await;
             tokio::time::sleep(grace.saturating_sub(LAST_ANSWERS)).await;
@@ -153,7 +156,7 @@ impl Api {
             }
             () = app.publisher.producer.supervise(&kafka) => unreachable!("it never ends"),
             () = app.keys.supervise(&auth, &app.metrics) => unreachable!("it never ends"),
-            () = answering.run() => unreachable!("`app` can still ask"),
+            _ = answering => bail!("the task that asks the database has failed"),
             () = giving_up => unreachable!("it never ends"),
         }
         // No request waits any more; what is left are records whose clients have gone.

@@ -95,9 +95,10 @@ impl Database {
                 Err(_) => Some("it takes too long to answer".to_owned()),
             };
             if problem != told {
-                match &problem {
-                    Some(error) => tracing::warn!(error, "the database is away: reads are answered 503"),
-                    None => tracing::info!("the database is back"),
+                if let Some(error) = &problem {
+                    tracing::warn!(error, "the database is away: reads are answered 503");
+                } else {
+                    tracing::info!("the database is back");
                 }
                 told = problem;
             }

@@ -106,6 +106,10 @@ impl Answering {
             let is_poll = Instant::now() >= next_poll;
             if is_poll {
                 next_poll = Instant::now() + POLL;
+                waiting.retain(|_, senders| {
+                    senders.retain(|sender| !sender.is_closed());
+                    !senders.is_empty()
+                });
             }
             self.answer(look_ups, is_poll.then_some(&mut waiting)).await;
         }
@@ -113,14 +117,7 @@ impl Answering {
 
     async fn answer(&self, look_ups: LookUps, waiting: Option<&mut Waiting>) {
         let mut ids: HashSet<_> = look_ups.iter().flat_map(|(ids, _)| ids).copied().collect();
-        let waiting = waiting.map(|waiting| {
-            waiting.retain(|_, senders| {
-                senders.retain(|sender| !sender.is_closed());
-                !senders.is_empty()
-            });
-            ids.extend(waiting.keys());
-            waiting
-        });
+        let waiting = waiting.inspect(|waiting| ids.extend(waiting.keys()));
         // Without an answer, who looks up gets none, and who waits goes on waiting.
         let Some(fates) = self.fates(ids.into_iter().collect()).await else { return };
         for (ids, sender) in look_ups {

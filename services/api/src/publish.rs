@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fluxo_core::{Accepted, Client, ContentHash, Timestamp, TransactionId, message, quarantine::Reason};
+use fluxo_core::{Account, Client, ContentHash, Timestamp, TransactionId, message, quarantine::Reason};
 use fluxo_store::read::Fate;
 use tokio::sync::oneshot;
 
@@ -51,8 +51,8 @@ pub(crate) enum Acceptance {
 /// Why a transaction is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    /// Kafka cannot be reached, and nothing was sent.
-    #[error("kafka cannot be reached")]
+    /// Kafka cannot be reached, or does not take it; nothing was written.
+    #[error("kafka does not take it")]
     Away,
     /// Too much is in flight, and nothing was sent.
     #[error("too much is in flight")]
@@ -75,12 +75,19 @@ pub(crate) enum Error {
 }
 
 /// A transaction on its way.
-enum Step {
+struct Step {
+    id: TransactionId,
+    hash: ContentHash,
+    next: Next,
+}
+
+/// What is next for a transaction.
+enum Next {
     /// To be sent, by the holder of its ticket, should it have a key.
-    Send(Box<Accepted>, Option<Ticket>),
-    /// Waits for Kafka, or for the request that it joined.
+    Send { account: Account, value: Vec<u8>, ticket: Option<Ticket> },
+    /// To wait for Kafka, or for the request that it joined.
     Wait(oneshot::Receiver<Outcome>),
-    /// Ended.
+    /// Nothing.
     Ended(Outcome),
 }
 
@@ -88,16 +95,15 @@ impl Publisher {
     /// Publishes transactions of a client, in order. Returns how each ended, in the same order.
     pub(crate) async fn publish(&self, client: &Client, sent: Vec<Sent>, trace: &Trace) -> Vec<Published> {
         let now = Timestamp::now();
-        let mut steps: Vec<(TransactionId, ContentHash, Step)> =
-            sent.into_iter().map(|sent| self.claim(client, sent, now)).collect();
+        let mut steps: Vec<_> = sent.into_iter().map(|sent| self.claim(client, sent, now)).collect();
         self.look_up(&mut steps).await;
         self.send_all(&mut steps, trace).await;
         let mut published = Vec::with_capacity(steps.len());
-        for (id, hash, step) in steps {
-            let outcome = match step {
-                Step::Wait(outcome) => outcome.await.unwrap_or(Err(Error::Abandoned)),
-                Step::Ended(outcome) => outcome,
-                Step::Send(..) => unreachable!("all were sent or ended"),
+        for Step { id, hash, next } in steps {
+            let outcome = match next {
+                Next::Wait(outcome) => outcome.await.unwrap_or(Err(Error::Abandoned)),
+                Next::Ended(outcome) => outcome,
+                Next::Send { .. } => Err(Error::Abandoned),
             };
             if outcome == Ok(Acceptance::Before) {
                 self.metrics.replays.inc();
@@ -108,91 +114,84 @@ impl Publisher {
     }
 
     /// Gives a transaction its id, and claims the id when a key stands for it.
-    fn claim(&self, client: &Client, sent: Sent, now: Timestamp) -> (TransactionId, ContentHash, Step) {
+    fn claim(&self, client: &Client, sent: Sent, now: Timestamp) -> Step {
         let id = match &sent.key {
             Some(key) => TransactionId::of_key(client, key),
             None => TransactionId::generate(),
         };
-        let accepted = Box::new(sent.submission.accept(id, client.clone(), now));
+        let accepted = sent.submission.accept(id, client.clone(), now);
         let hash = accepted.content_hash;
-        let step = if sent.key.is_none() {
-            Step::Send(accepted, None)
-        } else {
-            match self.window.claim(id, hash) {
-                Claim::First(ticket) => Step::Send(accepted, Some(ticket)),
-                Claim::Joined(outcome) => Step::Wait(outcome),
-                Claim::Ended(outcome) => Step::Ended(outcome),
-            }
+        let send = |ticket| {
+            let value = message::encode(&accepted);
+            Next::Send { account: accepted.transaction.account, value, ticket }
         };
-        (id, hash, step)
+        let next = match sent.key.map(|_| self.window.claim(id, hash)) {
+            None => send(None),
+            Some(Claim::First(ticket)) => send(Some(ticket)),
+            Some(Claim::Joined(outcome)) => Next::Wait(outcome),
+            Some(Claim::Ended(outcome)) => Next::Ended(outcome),
+        };
+        Step { id, hash, next }
     }
 
     /// Ends those whose id the database knows already.
-    async fn look_up(&self, steps: &mut [(TransactionId, ContentHash, Step)]) {
-        let has_key = |step: &Step| matches!(step, Step::Send(_, Some(_)));
-        let ids = steps.iter().filter(|(.., step)| has_key(step)).map(|(id, ..)| *id).collect();
+    async fn look_up(&self, steps: &mut [Step]) {
+        let has_key = |step: &&Step| matches!(step.next, Next::Send { ticket: Some(_), .. });
+        let ids = steps.iter().filter(has_key).map(|step| step.id).collect();
         let fates = self.fates.look_up(ids).await;
-        for (id, hash, step) in steps {
-            let Some(fate) = fates.get(id) else { continue };
+        for Step { id, hash, next } in steps {
+            let (Some(fate), Next::Send { ticket, .. }) = (fates.get(id), &mut *next) else { continue };
             let outcome = match fate {
                 Fate::Recorded(known) if known == hash => Ok(Acceptance::Before),
                 Fate::Recorded(_) => Err(Error::Reused),
                 Fate::Refused(reason) => Err(Error::Refused(*reason)),
             };
-            if let Step::Send(_, ticket @ Some(_)) = step {
-                if let Some(ticket) = ticket.take() {
-                    ticket.end(outcome);
-                }
-                *step = Step::Ended(outcome);
-            }
+            end(ticket.take(), outcome);
+            *next = Next::Ended(outcome);
         }
     }
 
     /// Hands over what is to be sent: all of it, or nothing when there is no room for all.
-    async fn send_all(&self, steps: &mut [(TransactionId, ContentHash, Step)], trace: &Trace) {
-        let values: Vec<_> = steps
-            .iter()
-            .map(
-                |(.., step)| {
-                    if let Step::Send(accepted, _) = step { message::encode(accepted) } else { Vec::new() }
-                },
-            )
-            .collect();
-        let records = steps.iter().filter(|(.., step)| matches!(step, Step::Send(..))).count();
+    async fn send_all(&self, steps: &mut [Step], trace: &Trace) {
+        let values = steps.iter().filter_map(|step| match &step.next {
+            Next::Send { value, .. } => Some(value.len()),
+            Next::Wait(_) | Next::Ended(_) => None,
+        });
+        let (records, bytes) = values.fold((0, 0), |(records, bytes), length| (records + 1, bytes + length));
         if records == 0 {
             return;
         }
-        let mut room = if self.producer.is_ready() {
-            let permit = self.admission.permit(records, values.iter().map(Vec::len).sum()).await;
-            permit.ok_or(Error::Backlog).inspect_err(|_| self.metrics.refused(Refused::Backlog))
-        } else {
-            Err(Error::Away)
-        };
-        for ((id, _, step), value) in steps.iter_mut().zip(values) {
-            if !matches!(step, Step::Send(..)) {
-                continue;
-            }
-            let Step::Send(accepted, ticket) = std::mem::replace(step, Step::Ended(Err(Error::Away))) else {
-                unreachable!("it was just seen");
-            };
-            *step = match &mut room {
+        let mut room = self.room(records, bytes).await;
+        for Step { id, next, .. } in steps {
+            let Next::Send { account, value, ticket } = next else { continue };
+            let ticket = ticket.take();
+            *next = match &mut room {
                 Ok(room) => {
-                    let permit = room.split(value.len());
-                    Step::Wait(self.send(&accepted, &value, trace, Sending { id: *id, ticket, permit }))
+                    let sending = Sending { id: *id, ticket, permit: room.split(value.len()) };
+                    Next::Wait(self.send(account, value, trace, sending))
                 }
                 Err(error) => {
-                    if let Some(ticket) = ticket {
-                        ticket.end(Err(*error));
-                    }
-                    Step::Ended(Err(*error))
+                    end(ticket, Err(*error));
+                    Next::Ended(Err(*error))
                 }
             };
         }
     }
 
+    /// Leave to send so much.
+    async fn room(&self, records: usize, bytes: usize) -> Result<Permit, Error> {
+        if !self.producer.is_ready() {
+            return Err(Error::Away);
+        }
+        self.admission.permit(records, bytes).await.ok_or_else(|| {
+            self.metrics.refused(Refused::Backlog);
+            Error::Backlog
+        })
+    }
+
     fn send(
         &self,
-        accepted: &Accepted,
+        account: &Account,
         value: &[u8],
         trace: &Trace,
         sending: Sending,
@@ -204,7 +203,7 @@ impl Publisher {
             metrics.record(delivery);
             let _ = reply.send(sending.end(delivery));
         });
-        self.producer.send(accepted.transaction.account.as_str(), value, trace, report);
+        self.producer.send(account.as_str(), value, trace, report);
         receiver
     }
 }
@@ -226,9 +225,14 @@ impl Sending {
             Delivery::NotPersisted => Err(Error::Away),
             Delivery::Unknown => Err(Error::Unknown(self.id)),
         };
-        if let Some(ticket) = self.ticket {
-            ticket.end(outcome);
-        }
+        end(self.ticket, outcome);
         outcome
+    }
+}
+
+/// Tells the ticket of a transaction that has a key how it ended.
+fn end(ticket: Option<Ticket>, outcome: Outcome) {
+    if let Some(ticket) = ticket {
+        ticket.end(outcome);
     }
 }

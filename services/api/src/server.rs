@@ -58,9 +58,12 @@ impl Server {
         let mut tasks = JoinSet::new();
         loop {
             // A connection is accepted once there is room for it: until then it waits in the listener's queue.
-            let permit = self.connections.clone().acquire_owned().await.expect("it is never closed");
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let room = async {
+                let permit = self.connections.clone().acquire_owned().await.expect("it is never closed");
+                (permit, listener.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                accepted = room => accepted,
                 () = shutdown.draining() => break,
             };
             let stream = match accepted {

@@ -34,7 +34,7 @@ pub struct ApiSettings {
     #[arg(long, env = "FLUXO_API_AUTH", default_value = "keys")]
     pub api_auth: AuthMode,
     /// JSON file of clients and the hashes of their keys; read again when it changes. Needed unless
-    /// FLUXO_API_AUTH is none
+    /// `FLUXO_API_AUTH` is none
     #[arg(long, env = "FLUXO_API_KEYS_FILE")]
     pub api_keys_file: Option<PathBuf>,
     /// The most requests a second of one client, on average and at once; 0 is no limit

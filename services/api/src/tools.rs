@@ -36,9 +36,10 @@ fn hash_key(mut input: impl Read) -> io::Result<String> {
     let mut key = String::new();
     input.read_to_string(&mut key)?;
     let key = key.trim_end_matches(['\r', '\n']);
-    match keys::is_key(key) {
-        true => Ok(format!("{}\n", hex::encode(keys::hash(key)))),
-        false => Err(io::Error::other("a key is 16 to 256 visible ASCII characters")),
+    if keys::is_key(key) {
+        Ok(format!("{}\n", hex::encode(keys::hash(key))))
+    } else {
+        Err(io::Error::other("a key is 16 to 256 visible ASCII characters"))
     }
 }
 

@@ -123,13 +123,14 @@ async fn listen(
         protocol: limits.listener_group_protocol,
         session_timeout: limits.listener_session_timeout,
     };
-    let consumer = Arc::new(Consumer::join(&settings.kafka, &membership, intakes, kafka)?);
+    let consumer = Arc::new(Consumer::join(&settings.kafka, &membership, intakes, kafka.clone())?);
     let shared = Arc::new(Shared {
         store,
         consumer: Arc::clone(&consumer),
         oracle: Oracle::start(&settings.kafka)?,
         topic: settings.kafka.kafka_topic.clone(),
         metrics,
+        kafka,
         database,
         partitions: writer::Stopped::new(partitions),
         on_recorded,

@@ -89,8 +89,10 @@ pub enum Resolution {
 /// Why the offsets could not be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unresolved {
-    /// Kafka or the database is away: trying again may help.
-    Away(String),
+    /// Kafka is away: trying again may help.
+    KafkaAway(String),
+    /// The database is away: trying again may help.
+    DatabaseAway(String),
     /// A person must change a setting.
     Fatal(String),
 }
@@ -288,7 +290,7 @@ impl Sink {
         self.busy = Busy::Idle;
         let resolved = match resolved {
             Ok(resolved) => resolved,
-            Err(Unresolved::Away(_)) => return self.back_off(now),
+            Err(Unresolved::KafkaAway(_) | Unresolved::DatabaseAway(_)) => return self.back_off(now),
             Err(Unresolved::Fatal(reason)) => return self.actions.push_back(Action::Fail(reason)),
         };
         self.retry = Retry::default();

@@ -33,6 +33,9 @@ use crate::{
 /// How long a stopped partition is left alone before it is looked at again: a person may have decided.
 const STOPPED_RETRY: Duration = Duration::from_secs(5);
 
+/// How long the offsets are waited for.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What the writers of a listener share.
 pub(crate) struct Shared {
     pub(crate) store: Store,
@@ -40,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) oracle: Oracle,
     pub(crate) topic: String,
     pub(crate) metrics: Metrics,
+    pub(crate) kafka: Condition,
     pub(crate) database: Condition,
     pub(crate) partitions: Stopped,
     pub(crate) on_recorded: Option<OnRecorded>,
@@ -208,8 +212,10 @@ impl Writer {
                 self.sink.handle(Event::Resolved(Ok(resolved)), now);
             }
             Done::Resolved(Err(unresolved)) => {
-                if let Unresolved::Away(reason) = &unresolved {
-                    self.shared.database.fails(reason.clone());
+                match &unresolved {
+                    Unresolved::KafkaAway(reason) => self.shared.kafka.fails(reason.clone()),
+                    Unresolved::DatabaseAway(reason) => self.shared.database.fails(reason.clone()),
+                    Unresolved::Fatal(_) => {}
                 }
                 self.sink.handle(Event::Resolved(Err(unresolved)), now);
             }
@@ -269,9 +275,9 @@ async fn resolve(
     let (found, logs) = tokio::task::spawn_blocking(move || look_at_kafka(&asked, &partitions))
         .await
         .map_err(|error| Unresolved::Fatal(error.to_string()))?
-        .map_err(|error| Unresolved::Away(format!("{error:#}")))?;
+        .map_err(|error| Unresolved::KafkaAway(format!("{error:#}")))?;
     loop {
-        let stored = shared.store.offsets(&shared.topic).await.map_err(|error| unresolved(&error))?;
+        let stored = in_time(shared.store.offsets(&shared.topic)).await?;
         let (mut known, mut begun) = (Vec::new(), BTreeMap::new());
         for (partition, ends) in &logs {
             match decide(&stored, &found, *partition, *ends) {
@@ -282,7 +288,7 @@ async fn resolve(
         if begun.is_empty() {
             return Ok((found.topic_id, known));
         }
-        shared.store.begin_offsets(&shared.topic, &begun).await.map_err(|error| unresolved(&error))?;
+        in_time(shared.store.begin_offsets(&shared.topic, &begun)).await?;
     }
 }
 
@@ -293,10 +299,18 @@ fn look_at_kafka(shared: &Shared, partitions: &[i32]) -> anyhow::Result<(Identit
     Ok((found, partitions.iter().map(log).collect::<anyhow::Result<_>>()?))
 }
 
+/// Waits for the database, but not for ever: a connection may be dead without saying so.
+async fn in_time<T>(asked: impl Future<Output = Result<T, fluxo_store::Error>>) -> Result<T, Unresolved> {
+    match tokio::time::timeout(READ_TIMEOUT, asked).await {
+        Ok(answer) => answer.map_err(|error| unresolved(&error)),
+        Err(_) => Err(Unresolved::DatabaseAway(format!("no answer in {} s", READ_TIMEOUT.as_secs()))),
+    }
+}
+
 fn unresolved(error: &fluxo_store::Error) -> Unresolved {
     match of_database(error) {
         Disposition::Fatal => Unresolved::Fatal(chain(error)),
-        Disposition::Retry | Disposition::Reread => Unresolved::Away(chain(error)),
+        Disposition::Retry | Disposition::Reread => Unresolved::DatabaseAway(chain(error)),
     }
 }
 

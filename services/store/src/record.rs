@@ -12,7 +12,7 @@ mod decide;
 mod tails;
 mod write;
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, time::Duration};
 
 use fluxo_core::{Timestamp, settings::DatabaseSettings};
 use futures::FutureExt;
@@ -22,6 +22,9 @@ pub use decide::{Answer, Ask, Plan, Recording, Report, Row, Verdict};
 pub use tails::{AccountKey, Tail, Tails};
 
 use crate::{Error, Store};
+
+/// How long a batch may take, waiting for locks and for the topic's confirmation included.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a batch was not recorded. Nothing of it was, unless it says that this is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +80,13 @@ impl Writer {
             None => Store::open_pool(&self.settings, 1).await.map_err(NotRecorded::Database)?,
         };
         self.store = None;
-        let recorded = drive(&store, batch, &mut self.tails, now, confirmed).await;
+        let driven = drive(&store, batch, &mut self.tails, now, confirmed);
+        let recorded = tokio::time::timeout(RECORD_TIMEOUT, driven).await.unwrap_or_else(|_| {
+            // The connection may be dead without saying so.
+            self.tails.forget();
+            let late = sea_orm::DbErr::Custom(format!("no answer in {} s", RECORD_TIMEOUT.as_secs()));
+            Err(NotRecorded::Database(Error::Unreachable(late)))
+        });
         match &recorded {
             Ok(_) | Err(NotRecorded::Fenced | NotRecorded::Contended | NotRecorded::Unconfirmed) => {
                 self.store = Some(store);

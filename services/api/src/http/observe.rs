@@ -39,13 +39,10 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
             app.metrics.refused(Refused::Concurrency);
             return Problem::Backlog.into_response();
         };
-        match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-            Ok(response) => response,
-            Err(_) => {
-                tracing::error!(method, route = &*route, "a call panicked");
-                Problem::Internal.into_response()
-            }
-        }
+        AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(method, route = &*route, "a call panicked");
+            Problem::Internal.into_response()
+        })
     };
     let response = as_problem(answered.instrument(span.clone()).await);
     let (status, time) = (response.status().as_u16(), begun.elapsed());

@@ -60,7 +60,7 @@ pub(crate) enum Problem {
     Backlog,
     /// A fault of the api.
     Internal,
-    /// Kafka cannot be reached, and nothing was sent.
+    /// Kafka cannot be reached, or does not take it; nothing was written.
     KafkaAway,
     /// The database cannot be reached.
     DatabaseAway,
@@ -126,8 +126,9 @@ struct Detail {
     #[schema(example = "amount_scale")]
     code: &'static str,
     /// Why, for people
+    #[serde(rename = "detail")]
     #[schema(example = "has more than the 2 decimals of its currency")]
-    detail: Cow<'static, str>,
+    why: Cow<'static, str>,
 }
 
 /// What is the same in each problem of a kind: its status, the end of its type, its title, and whether it may be
@@ -223,9 +224,8 @@ impl Problem {
             Self::Refused(reason) => reason.explanation().into(),
             Self::RateLimited(_) | Self::Backlog => "nothing was sent; see Retry-After".into(),
             Self::Internal => "the reason is in the logs of the api".into(),
-            Self::KafkaAway => "nothing was sent; it is safe to try again".into(),
+            Self::KafkaAway | Self::Abandoned => "nothing was written; it is safe to try again".into(),
             Self::DatabaseAway => "transactions are still accepted; reads have to wait for it".into(),
-            Self::Abandoned => "nothing was sent; it is safe to try again".into(),
             Self::OutcomeUnknown(_) => {
                 "the transaction may or may not be written. With an Idempotency-Key it is safe to send it again; \
                  without one, do not: ask for it at Location"
@@ -240,7 +240,7 @@ impl Problem {
                 pointer: Some(invalid.pointer()),
                 parameter: None,
                 code: invalid.code(),
-                detail: invalid.to_string().into(),
+                why: invalid.to_string().into(),
             };
             all.iter().map(detail).collect()
         } else if let Self::Parameters(all) = self {
@@ -248,7 +248,7 @@ impl Problem {
                 pointer: None,
                 parameter: Some(bad.parameter.clone()),
                 code: "bad_parameter",
-                detail: bad.detail.clone(),
+                why: bad.detail.clone(),
             };
             all.iter().map(detail).collect()
         } else {
@@ -282,7 +282,10 @@ impl Problem {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let seconds = if let Self::RateLimited(wait) = self {
             wait.as_secs().saturating_add(1)
-        } else if matches!(self, Self::Backlog | Self::KafkaAway | Self::DatabaseAway | Self::InFlight) {
+        } else if matches!(
+            self,
+            Self::Backlog | Self::KafkaAway | Self::DatabaseAway | Self::InFlight | Self::Abandoned
+        ) {
             1
         } else if let Self::OutcomeUnknown(id) = self {
             let location = super::location(*id);

@@ -110,7 +110,7 @@ pub(super) enum ReceiptState {
         (status = 415, description = "The body is not application/json", body = Document, content_type = "application/problem+json"),
         (status = 422, description = "The transaction is invalid, the key was used with other content, or the transaction is in quarantine", body = Document, content_type = "application/problem+json"),
         (status = 429, description = "Too many requests, or too much in flight; see Retry-After", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "Kafka cannot be reached; nothing was sent", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "Kafka cannot be reached, or does not take it; nothing was written", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "The outcome is unknown; with an Idempotency-Key it is safe to send it again, without one ask at Location", body = Document, content_type = "application/problem+json"),
     ),
     security(("key" = ["write"])),

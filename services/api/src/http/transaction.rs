@@ -52,7 +52,7 @@ pub(super) struct Row {
     occurred_at: String,
     #[schema(format = DateTime)]
     accepted_at: String,
-    /// Grows with account_seq
+    /// Grows with `account_seq`
     #[schema(format = DateTime)]
     recorded_at: String,
     /// Who sent it
@@ -70,7 +70,7 @@ pub(super) struct Row {
 pub(super) struct Quarantined {
     #[schema(value_type = uuid::Uuid)]
     id: String,
-    /// Why. One of not_ours, key_mismatch, overflow, conflict
+    /// Why: `not_ours`, `key_mismatch`, `overflow` or `conflict`
     #[schema(example = "overflow")]
     reason: &'static str,
     /// Why, for people

@@ -60,7 +60,9 @@ impl Fixture {
 
     fn send(&self, value: &[u8]) -> oneshot::Receiver<Delivery> {
         let (report, delivery) = oneshot::channel();
-        let report = Box::new(move |delivery| drop(report.send(delivery)));
+        let report = Box::new(move |delivery| {
+            let _ = report.send(delivery);
+        });
         self.producer.send("ana", value, &Trace::default(), report);
         delivery
     }

@@ -30,6 +30,7 @@ pub(super) struct Context {
 
 #[derive(Debug, Default)]
 struct State {
+    joined: bool,
     rebalances: Vec<Rebalance>,
     /// The partitions that librdkafka was told to fetch.
     fetching: BTreeSet<i32>,
@@ -65,6 +66,11 @@ impl Context {
         self.condition.holds();
     }
 
+    /// Whether it is in the group, but Kafka could not be used when it was last.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lock().joined && !self.condition.is_held()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,6 +99,7 @@ impl ConsumerContext for Context {
         let topic = partitions.elements().first().map(|part| part.topic().to_owned()).unwrap_or_default();
         let (decided, acknowledged) = match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.lock().joined = true;
                 self.holds();
                 (Rebalance::Assigned(named), consumer.incremental_assign(&TopicPartitionList::new()))
             }

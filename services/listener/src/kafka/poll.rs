@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How often the group's copy of the offsets is renewed.
 const COPY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a look at Kafka may keep the thread from polling.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// One way to a writer, and what does not fit into it.
 struct Lane {
     intake: Intake,
@@ -86,6 +89,7 @@ impl Poller {
             self.make_room();
             if self.copied_at.elapsed() >= COPY_INTERVAL {
                 self.copy_offsets(CommitMode::Async);
+                self.look_again();
             }
         }
     }
@@ -249,6 +253,16 @@ impl Poller {
         for (partition, epoch) in self.epochs.clone() {
             self.release(partition);
             self.tell(partition, Message::Failed { partition, epoch });
+        }
+    }
+
+    /// Looks whether a Kafka that could not be used can be again: nothing else tells, while there are no records.
+    fn look_again(&self) {
+        if self.context.is_lost() {
+            let found = self.consumer.fetch_metadata(Some(&self.topic), LOOK_TIMEOUT);
+            if found.is_ok_and(|found| found.topics().iter().all(|topic| topic.error().is_none())) {
+                self.context.holds();
+            }
         }
     }
 

@@ -166,7 +166,7 @@ fn failures_in_a_row_are_tried_less_and_less_often_and_for_ever() {
     let mut waits = Vec::new();
     for _ in 0..10 {
         assert_eq!(sink.action(now), Some(Action::Resolve(vec![0])));
-        sink.handle(Event::Resolved(Err(Unresolved::Away("away".into()))), now);
+        sink.handle(Event::Resolved(Err(Unresolved::DatabaseAway("away".into()))), now);
         waits.push((sink.wake_at().unwrap() - now).as_millis());
         now = sink.wake_at().unwrap();
     }
@@ -282,7 +282,7 @@ impl World {
                 sink.handle(Event::Resolved(Ok(partitions.into_iter().map(start).collect())), now);
             }
             (Some(Action::Resolve(_)), _) => {
-                sink.handle(Event::Resolved(Err(Unresolved::Away("away".into()))), now);
+                sink.handle(Event::Resolved(Err(Unresolved::DatabaseAway("away".into()))), now);
             }
             (Some(Action::Write { moves, entries }), step) => {
                 let failed = match step {

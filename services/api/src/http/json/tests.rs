@@ -117,7 +117,7 @@ fn what_is_no_json_is_malformed_with_its_place() {
         "{",
         r#"{"account":"ana""#,
         r#"{"account":"ana",}"#,
-        r#"{'account':'ana'}"#,
+        "{'account':'ana'}",
         r#"{"account":"a\ud800"}"#,
         r#"{"account":"a\udc00\ud800"}"#,
         r#"{"\ud800":"a"}"#,
@@ -125,7 +125,7 @@ fn what_is_no_json_is_malformed_with_its_place() {
         r#"{"amount":NaN}"#,
         r#"{"amount":01}"#,
         r#"{"amount":1e}"#,
-        r#"{} {}"#,
+        "{} {}",
         "\u{feff}{}",
     ] {
         assert!(matches!(transaction(text), Err(Rejected::Malformed { .. })), "{text:?}");
