@@ -56,7 +56,7 @@ const INSERT: &str = "INSERT INTO transactions (id, account, currency, account_s
                       REPEAT('x', 32), 't', 0, 0)";
 const QUARANTINE: &str = "INSERT INTO quarantine (topic_id, `partition`, `offset`, topic, reason, headers, recorded_at) \
                           VALUES ('i', 0, 0, 't', 'not_ours', '', NOW()) ON DUPLICATE KEY UPDATE \
-                          topic_id = topic_id, `partition` = `partition`, `offset` = `offset`";
+                          forwarded_at = forwarded_at";
 
 /// What nobody but the owner of the schema may do.
 const FORBIDDEN: [&str; 9] = [

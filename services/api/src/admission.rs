@@ -150,8 +150,8 @@ impl Bound {
 impl Collector for Admission {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         for (name, help, bound) in [
-            ("in_flight_records", "Records that wait for their acknowledgement", &self.records),
-            ("in_flight_bytes", "Bytes of records that wait for their acknowledgement", &self.bytes),
+            ("in_flight_records", "Records that wait for their acknowledgement.", &self.records),
+            ("in_flight_bytes", "Bytes of records that wait for their acknowledgement.", &self.bytes),
         ] {
             let gauge = ConstGauge::new(bound.in_flight());
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;

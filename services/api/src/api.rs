@@ -62,10 +62,7 @@ impl Api {
         let Settings { run, kafka, database, api } = settings;
         let keys = keys(&api)?;
         let mut registry = Registry::default();
-        let metrics = Arc::new(Metrics::register(&mut registry));
-        registry
-            .sub_registry_with_prefix(crate::metrics::PREFIX)
-            .register_collector(Box::new(admission.clone()));
+        let metrics = Arc::new(Metrics::register(&mut registry, admission.clone()));
         let store = Store::open(&database).await.context("the settings of the database cannot be used")?;
         let database = Arc::new(Database::new(store, api.api_database_timeout, metrics.clone()));
         let (fates, answering) = Fates::new(database.clone(), api.api_lookup_timeout);
@@ -143,7 +140,7 @@ impl Api {
             shutdown.draining().await;
             tokio::time::sleep(grace.saturating_sub(LAST_ANSWERS)).await;
             app.publisher.producer.give_up();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = server.serve(listener, router, &shutdown) => {}

@@ -14,10 +14,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::kafka::Delivery;
+use crate::{Admission, kafka::Delivery};
 
 /// The prefix of each metric's name.
-pub(crate) const PREFIX: &str = "fluxo_api";
+const PREFIX: &str = "fluxo_api";
 
 /// Counts what the api does.
 #[derive(Debug)]
@@ -72,9 +72,10 @@ struct Kind {
 }
 
 impl Metrics {
-    /// Registers them.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
+    /// Registers them, and what is in flight.
+    pub(crate) fn register(registry: &mut Registry, admission: Admission) -> Self {
         let registry = registry.sub_registry_with_prefix(PREFIX);
+        registry.register_collector(Box::new(admission));
         let duration: Family<Route, Histogram> = Family::new_with_constructor(latency);
         let records: Family<Outcome, Counter> = Family::default();
         let of = |outcome| records.get_or_create_owned(&Outcome { outcome });
@@ -159,4 +160,29 @@ impl Metrics {
 /// From 0.25 ms to 32 s, doubling.
 fn latency() -> Histogram {
     Histogram::new(exponential_buckets(0.000_25, 2.0, 18))
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    /// Each metric with its help, then a sample of each.
+    #[test]
+    fn the_generated_list_of_metrics_is_the_one_that_was_kept() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry, Admission::new(1, 1));
+        metrics.request("GET", &"/v1/example".into(), 200, Duration::ZERO);
+        metrics.refused(Refused::Backlog);
+        metrics.database_error(None);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let lines = text.lines().filter(|line| !line.contains("le=\""));
+        let (described, mut samples): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with('#'));
+        // Those of a family come in no order.
+        samples.sort_unstable();
+        let list = [described, samples].concat().join("\n") + "\n";
+        fluxo_golden::check(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/metrics.txt"), &list);
+    }
 }

@@ -103,7 +103,7 @@ impl Publisher {
             let outcome = match next {
                 Next::Wait(outcome) => outcome.await.unwrap_or(Err(Error::Abandoned)),
                 Next::Ended(outcome) => outcome,
-                Next::Send { .. } => Err(Error::Abandoned),
+                Next::Send { .. } => unreachable!("all were sent or ended"),
             };
             if outcome == Ok(Acceptance::Before) {
                 self.metrics.replays.inc();
@@ -121,13 +121,13 @@ impl Publisher {
         };
         let accepted = sent.submission.accept(id, client.clone(), now);
         let hash = accepted.content_hash;
-        let send = |ticket| {
+        let to_send = |ticket| {
             let value = message::encode(&accepted);
             Next::Send { account: accepted.transaction.account, value, ticket }
         };
         let next = match sent.key.map(|_| self.window.claim(id, hash)) {
-            None => send(None),
-            Some(Claim::First(ticket)) => send(Some(ticket)),
+            None => to_send(None),
+            Some(Claim::First(ticket)) => to_send(Some(ticket)),
             Some(Claim::Joined(outcome)) => Next::Wait(outcome),
             Some(Claim::Ended(outcome)) => Next::Ended(outcome),
         };

@@ -104,3 +104,48 @@ fn delivery_timeout(text: &str) -> Result<Duration, String> {
     let range = Duration::from_millis(500)..=Duration::from_mins(5);
     duration(text).and_then(|time| range.contains(&time).then_some(time).ok_or("must be 500ms to 5m".into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Each variable, its flag, its default and its help.
+    #[test]
+    fn the_generated_list_of_settings_is_the_one_that_was_kept() {
+        let command = Settings::command();
+        command.clone().debug_assert();
+        let mut list = String::new();
+        for setting in command.get_arguments().filter(|setting| setting.get_env().is_some()) {
+            let text = |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned());
+            let default = text(setting.get_default_values().first().map(clap::builder::OsStr::as_os_str));
+            let needed = if setting.is_required_set() { "(needed)" } else { "" };
+            let variable = text(setting.get_env()).unwrap_or_default();
+            let flag = setting.get_long().unwrap_or_default();
+            let help = setting.get_help().map(ToString::to_string).unwrap_or_default();
+            let default = default.as_deref().unwrap_or(needed);
+            writeln!(list, "{variable}={default}\n  --{flag}\n  {help}").unwrap();
+        }
+        fluxo_golden::check(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/settings.txt"), &list);
+    }
+
+    #[test]
+    fn a_value_beyond_its_bound_is_refused() {
+        let needed = ["api", "--kafka-bootstrap-servers=b:1", "--database-url=mysql://h/d"];
+        let parse = |flag: &'static str| Settings::try_parse_from(needed.into_iter().chain([flag]));
+        assert!(parse("--api-max-body=4096").is_ok());
+        for flag in [
+            "--api-max-body=0",
+            "--api-max-in-flight-records=999",
+            "--api-delivery-timeout=1ms",
+            "--api-delivery-timeout=1h",
+            "--api-idle-timeout=10",
+            "--api-auth=maybe",
+        ] {
+            assert!(parse(flag).is_err(), "{flag}");
+        }
+    }
+}

@@ -16,26 +16,23 @@ const WAIT: Duration = Duration::from_secs(10);
 
 /// The file, for this process alone.
 pub(crate) struct Data {
-    settings: DatabaseSettings,
     store: Store,
     _lock: File,
 }
 
 impl Data {
-    /// Opens the file, or makes it, and brings its schema to that of this build.
-    pub(crate) async fn open(path: &Path) -> anyhow::Result<Self> {
-        let path = std::path::absolute(path)?;
-        let lock = lock(&path)?;
-        let settings = DatabaseSettings::of_url(url(&path)?);
-        let store = Store::open(&settings).await?;
-        let migrated = fluxo_migrations::up(store.connection(), WAIT).await;
-        migrated.with_context(|| format!("{} cannot be used", path.display()))?;
-        Ok(Self { settings, store, _lock: lock })
+    /// How to reach a file. It need not be there.
+    pub(crate) fn settings(path: &Path) -> anyhow::Result<DatabaseSettings> {
+        Ok(DatabaseSettings::of_url(url(&std::path::absolute(path)?)?))
     }
 
-    /// How to reach it.
-    pub(crate) fn settings(&self) -> &DatabaseSettings {
-        &self.settings
+    /// Opens the file, or makes it, and brings its schema to that of this build.
+    pub(crate) async fn open(path: &Path) -> anyhow::Result<Self> {
+        let lock = lock(path)?;
+        let store = Store::open(&Self::settings(path)?).await?;
+        let migrated = fluxo_migrations::up(store.connection(), WAIT).await;
+        migrated.with_context(|| format!("{} cannot be used", path.display()))?;
+        Ok(Self { store, _lock: lock })
     }
 
     /// What is in it.

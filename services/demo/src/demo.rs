@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use fluxo_api::{Admission, Api};
 use fluxo_core::kit::{health::Readiness, shutdown::Shutdown};
 use fluxo_listener::Listener;
@@ -29,20 +29,22 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Starts a Kafka, opens the file and takes the ports.
+    /// Starts a Kafka, takes the ports and opens the file.
     ///
     /// # Errors
     /// When a port or the file cannot be used.
     pub async fn bind(settings: Settings) -> anyhow::Result<Self> {
-        let data = Data::open(&settings.data).await?;
-        let kafka = Kafka::start().await?;
+        let kafka = Kafka::start()?;
+        let database = Data::settings(&settings.data)?;
         let (admission, backlog) = Admission::until_recorded(UNRECORDED_RECORDS, UNRECORDED_BYTES);
-        let of_api = settings.api(kafka.settings().clone(), data.settings().clone())?;
-        let api = Api::bind_with(of_api, admission).await.context("--listen names another address")?;
-        let of_listener = settings.listener(kafka.settings().clone(), data.settings().clone())?;
+        let of_api = settings.api(kafka.settings().clone(), database.clone())?;
+        let api = Api::bind_with(of_api, admission).await?;
+        let of_listener = settings.listener(kafka.settings().clone(), database)?;
         let listener = Listener::bind(of_listener).await?;
         let listener =
             listener.on_recorded(Arc::new(move |records, bytes| backlog.recorded(records, bytes)));
+        // After the ports: a start that fails for want of one leaves no file.
+        let data = Data::open(&settings.data).await?;
         // What a listener would ask a person to decide is certain here: the topic is a new one, and everything of the
         // one before that was ever recorded is in the file.
         let topic = &kafka.settings().kafka_topic;

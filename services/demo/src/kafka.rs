@@ -2,18 +2,20 @@
 //!
 //! librdkafka's mock cluster begins empty at each start, with another topic id, and drops the oldest batches of a
 //! partition beyond 5 MiB or 100,000 batches, without a word.
+#![allow(unsafe_code, reason = "rdkafka does not wrap rd_kafka_mock_broker_add")]
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use fluxo_core::settings::KafkaSettings;
 use fluxo_listener::kafka::{describe, outsider};
 use fluxo_store::offsets::{StoredOffset, StoredOffsets};
 use rdkafka::{
+    ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
-    mocking::MockCluster,
+    producer::{BaseProducer, Producer as _},
 };
-use tokio::sync::oneshot;
+use rdkafka_sys as sys;
 
 const TOPIC: &str = "transactions";
 const PARTITIONS: i32 = 4;
@@ -24,35 +26,19 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Kafka {
     settings: KafkaSettings,
     client: Arc<BaseConsumer>,
-    /// After the client, which would look for a broker that is gone.
-    _broker: Broker,
-}
-
-/// The thread that the mock cluster lives on: it cannot be moved to another.
-struct Broker {
-    end: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
+    /// Owns the mock cluster. After the client, which would look for a broker that is gone.
+    _cluster: BaseProducer,
 }
 
 impl Kafka {
     /// Starts it, with an empty topic.
-    pub(crate) async fn start() -> anyhow::Result<Self> {
-        let (end, ended) = oneshot::channel::<()>();
-        let (started, starting) = oneshot::channel();
-        let live = move || match cluster() {
-            Ok(cluster) => {
-                let _ = started.send(Ok(cluster.bootstrap_servers()));
-                // Until nobody holds the other end.
-                let _ = ended.blocking_recv();
-            }
-            Err(error) => drop(started.send(Err(error))),
-        };
-        let thread = thread::Builder::new().name("mock-kafka".into()).spawn(live)?;
-        let broker = Broker { end: Some(end), thread: Some(thread) };
-        let brokers = starting.await?.context("the mock cluster did not start")?;
-        let settings = KafkaSettings::plaintext(brokers, TOPIC);
-        let client = Arc::new(outsider(&settings)?);
-        Ok(Self { settings, client, _broker: broker })
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let cluster = cluster()?;
+        let mock = cluster.client().mock_cluster().context("there is no mock cluster")?;
+        mock.create_topic(TOPIC, PARTITIONS, 1)?;
+        let settings = KafkaSettings::plaintext(mock.bootstrap_servers(), TOPIC);
+        drop(mock);
+        Ok(Self { client: Arc::new(outsider(&settings)?), settings, _cluster: cluster })
     }
 
     /// How to reach it.
@@ -88,18 +74,18 @@ impl Kafka {
     }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn cluster() -> anyhow::Result<MockCluster<'static, rdkafka::producer::DefaultProducerContext>> {
-    let cluster = MockCluster::new(1)?;
-    cluster.create_topic(TOPIC, PARTITIONS, 1)?;
+/// A client with a mock cluster of its own.
+fn cluster() -> anyhow::Result<BaseProducer> {
+    let mut config = ClientConfig::new();
+    let cluster: BaseProducer = config.set("test.mock.num.brokers", "1").create()?;
+    // SAFETY: the client outlives these calls, and owns the cluster.
+    let added = unsafe {
+        let mock = sys::rd_kafka_handle_mock_cluster(cluster.client().native_ptr());
+        // A mock cluster says that its controller is broker 0, and numbers its brokers from 1. A client that asks what
+        // a topic is asks the controller: without this one it would wait for ever.
+        sys::rd_kafka_mock_broker_add(mock, 0)
+    };
+    ensure!(added as i32 == 0, "the mock cluster has no controller");
     Ok(cluster)
 }
 
@@ -111,7 +97,7 @@ mod tests {
     async fn each_start_has_a_topic_of_its_own() {
         let mut ids = Vec::new();
         for _ in 0..2 {
-            let kafka = Kafka::start().await.unwrap();
+            let kafka = Kafka::start().unwrap();
             let beginnings = kafka.beginnings().await.unwrap();
             assert_eq!(beginnings.len(), 4);
             ids.push(beginnings[&0].topic_id.clone());

@@ -11,8 +11,8 @@ use fluxo_core::{
 };
 use fluxo_listener::settings::GroupProtocol;
 
-/// Logs of libraries and of the services matter here only when something is wrong.
-const LOG: &str = "warn,fluxo_demo=info";
+/// Logs matter here only when something is wrong. That a start takes a moment is nothing wrong.
+const LOG: &str = "warn,fluxo_core=info,fluxo_core::kit::health=error";
 
 /// Both services of Fluxo in one process, with a Kafka in memory and a SQLite file: nothing to install
 #[derive(Clone, Debug, Parser)]

@@ -8,16 +8,12 @@ use fluxo_store::{
     Store,
     offsets::{StoredOffset, StoredOffsets},
 };
-use rdkafka::consumer::Consumer as _;
 
 use crate::{
     chain,
     kafka::{self, Identity},
     settings::{Adopt, Settings},
 };
-
-/// How long a question to Kafka may take.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Sets the stored offsets of the topic as a person has decided.
 ///
@@ -31,12 +27,7 @@ pub async fn adopt(settings: &Settings, decision: &Adopt) -> anyhow::Result<()> 
     let client = kafka::outsider(&settings.kafka)?;
     let (found, logs) = tokio::task::spawn_blocking(move || {
         let found = kafka::describe(&client, &topic)?;
-        let partitions = i32::try_from(found.partitions).context("too many partitions")?;
-        let log = |partition| {
-            let ends = client.fetch_watermarks(&topic, partition, TIMEOUT)?;
-            anyhow::Ok((partition, ends))
-        };
-        let logs = (0..partitions).map(log).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+        let logs = kafka::logs(&client, &topic, found.partitions)?;
         anyhow::Ok((found, logs))
     })
     .await??;

@@ -9,6 +9,7 @@ mod identity;
 mod poll;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, mpsc},
     thread,
     time::Duration,
@@ -202,6 +203,20 @@ pub fn outsider(kafka: &KafkaSettings) -> anyhow::Result<BaseConsumer> {
 /// When Kafka does not answer, or there is no such topic.
 pub fn describe(client: &BaseConsumer, topic: &str) -> anyhow::Result<Identity> {
     identity::describe(client.client(), topic, TIMEOUT)
+}
+
+/// The first offset of each partition of a topic, and the one after its last. Blocks.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub fn logs(
+    client: &BaseConsumer,
+    topic: &str,
+    partitions: usize,
+) -> anyhow::Result<BTreeMap<i32, (i64, i64)>> {
+    let partitions = i32::try_from(partitions).context("too many partitions")?;
+    let log = |partition| Ok((partition, client.fetch_watermarks(topic, partition, TIMEOUT)?));
+    (0..partitions).map(log).collect()
 }
 
 /// The properties of the consumer. Every default that a guarantee rests on is set.

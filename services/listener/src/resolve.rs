@@ -24,11 +24,14 @@ pub fn decide(
     (log_start, log_end): (i64, i64),
 ) -> Decision {
     let stop = |stop| Decision::Known(Resolution::Stop(stop));
-    // One partition of another topic stops all: a topic that was made anew may have more partitions than before.
-    if let Some(other) = stored.values().find(|stored| stored.topic_id != found.topic_id) {
+    // One partition of another topic stops all: a topic that was made anew may have more partitions than before. Or
+    // fewer: those that it has no longer do not count, so that a person's decision can be complete.
+    let mut there =
+        stored.range(..i32::try_from(found.partitions).unwrap_or(i32::MAX)).map(|(_, stored)| stored);
+    if let Some(other) = there.clone().find(|stored| stored.topic_id != found.topic_id) {
         return stop(Stop::TopicReplaced { stored: other.topic_id.clone(), found: found.topic_id.clone() });
     }
-    if let Some(other) = stored.values().find(|stored| stored.cluster_id != found.cluster_id) {
+    if let Some(other) = there.find(|stored| stored.cluster_id != found.cluster_id) {
         let (stored, found) = (other.cluster_id.clone(), found.cluster_id.clone());
         return stop(Stop::ClusterReplaced { stored, found });
     }
@@ -92,6 +95,12 @@ mod tests {
             let stop = Stop::TopicReplaced { stored: topic("t0"), found: topic("t1") };
             assert_eq!(decided, Decision::Known(Resolution::Stop(stop)));
         }
+    }
+
+    #[test]
+    fn partitions_that_a_topic_made_anew_has_no_longer_do_not_stop_it() {
+        let adopted = stored(&[(0, "c1", "t1", 7), (1, "c1", "t1", 0), (2, "c1", "t0", 3)]);
+        assert_eq!(decide(&adopted, &found(), 0, (0, 9)), Decision::Known(Resolution::Start(7)));
     }
 
     #[test]

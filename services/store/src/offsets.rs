@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use fluxo_core::TopicId;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, TransactionTrait, sea_query::OnConflict,
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, QueryFilter, TransactionTrait,
+    sea_query::{Expr, OnConflict},
 };
 
 use crate::{Error, Store, entity::offset};
@@ -50,9 +52,10 @@ impl Store {
         if offsets.is_empty() {
             return Ok(());
         }
-        let keys = [offset::Column::Topic, offset::Column::Partition];
+        let (keys, next) = ([offset::Column::Topic, offset::Column::Partition], offset::Column::NextOffset);
         offset::Entity::insert_many(rows(topic, offsets))
-            .on_conflict(OnConflict::columns(keys).do_nothing_on(keys).to_owned())
+            // As it is: the listener may not change the columns of the key.
+            .on_conflict(OnConflict::columns(keys).value(next, Expr::col(next)).to_owned())
             .exec_without_returning(&self.pool)
             .await?;
         Ok(())

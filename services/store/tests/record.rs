@@ -85,6 +85,7 @@ on_both! {
     a_stale_tail_is_noticed_and_read_again
     what_is_no_message_goes_to_quarantine_with_its_bytes_and_may_come_again
     a_batch_of_thousands_is_one_transaction
+    two_writers_at_the_same_accounts_both_come_to_their_end
 }
 
 fn topic() -> Topic {
@@ -239,4 +240,27 @@ async fn a_batch_of_thousands_is_one_transaction(ledger: Ledger) {
         .await
         .unwrap();
     assert_eq!(page.transactions.len(), 5);
+}
+
+async fn two_writers_at_the_same_accounts_both_come_to_their_end(ledger: Ledger) {
+    let write = async |partition: i32| {
+        let (mut writer, mut alone) = (ledger.writer(), false);
+        for from in (0..200).step_by(10) {
+            let ids = (from..from + 10).map(|offset| u128::from(partition.unsigned_abs()) * 1_000 + offset);
+            let contents: Vec<_> = ids.map(|id| draft("ana", id, "1")).collect();
+            let batch = batch(partition, i64::try_from(from).unwrap(), contents);
+            loop {
+                match record(&mut writer, &batch).await {
+                    Ok(report) => break alone |= report.alone,
+                    Err(NotRecorded::Contended) => {}
+                    // SQLite lets the other one wait only so long.
+                    Err(NotRecorded::Database(error)) if error.is_transient() => {}
+                    Err(other) => panic!("not recorded: {other:?}"),
+                }
+            }
+        }
+        alone
+    };
+    tokio::join!(write(0), write(1));
+    assert_eq!(ledger.balance("ana").await, "400.00");
 }

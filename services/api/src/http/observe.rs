@@ -39,10 +39,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
             app.metrics.refused(Refused::Concurrency);
             return Problem::Backlog.into_response();
         };
-        AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!(method, route = &*route, "a call panicked");
-            Problem::Internal.into_response()
-        })
+        caught(next.run(request)).await
     };
     let response = as_problem(answered.instrument(span.clone()).await);
     let (status, time) = (response.status().as_u16(), begun.elapsed());
@@ -50,6 +47,15 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     app.metrics.request(method, &route, status, time);
     tracing::debug!(method, route = &*route, status, duration_us = time.as_micros(), "answered");
     response
+}
+
+/// The answer of a call, even when it panics.
+async fn caught(call: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
+        // What it panicked with, and where, was written by the panic hook.
+        tracing::error!("a call panicked");
+        Problem::Internal.into_response()
+    })
 }
 
 /// A span is made only where it is exported: it costs as much as a tenth of a request.
@@ -99,4 +105,31 @@ fn as_problem(response: Response) -> Response {
         _ => Problem::Internal,
     }
     .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_answered_500() {
+        let response = caught(async { panic!("made by a test") }).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
+    }
+
+    #[test]
+    fn what_others_answer_becomes_a_problem_and_what_we_answer_stays() {
+        let other = as_problem((StatusCode::NOT_FOUND, "Not Found").into_response());
+        assert_eq!(other.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
+        let ours = as_problem(Problem::UnknownTransaction.into_response());
+        assert_eq!(ours.status(), StatusCode::NOT_FOUND);
+        let fine = as_problem("fine".into_response());
+        assert_eq!(fine.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn a_method_that_nobody_knows_is_no_label() {
+        assert_eq!(method(&"INVENTED".parse().unwrap()), "other");
+    }
 }

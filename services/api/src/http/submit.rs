@@ -34,6 +34,7 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 /// A transaction to be recorded.
 #[derive(ToSchema)]
 #[schema(as = Submission)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "it is read by `json`; this describes it")]
 pub(super) struct Request {
     /// Whose money moves
@@ -179,4 +180,23 @@ async fn answer(app: &App, published: Published, wait: Option<Duration>) -> Resu
 
 fn receipt(id: TransactionId, state: ReceiptState) -> Json<Receipt> {
     Json(Receipt { id: id.to_string(), state })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use fluxo_core::invalid::Field;
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    #[test]
+    fn the_fields_that_are_documented_are_those_that_are_read() {
+        let schema = serde_json::to_value(Request::schema()).unwrap();
+        let documented: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
+        let read: BTreeSet<_> = Field::ALL.iter().map(|field| field.name().to_owned()).collect();
+        assert_eq!(documented, read);
+        assert_eq!(schema["additionalProperties"], false);
+    }
 }

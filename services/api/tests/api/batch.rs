@@ -27,7 +27,7 @@ async fn lines(api: &Fixture, body: impl Into<reqwest::Body>) -> Response {
 #[tokio::test]
 async fn each_record_has_its_result_in_order() {
     let api = Fixture::ready(&[]).await;
-    let body = format!(r#"[{VALID}, {{}}, 7, {VALID}]"#);
+    let body = format!("[{VALID}, {{}}, 7, {VALID}]");
     let results = results(api.post_to(PATH, body).send().await.unwrap()).await;
     assert_eq!(statuses(&results), [202, 422, 422, 202]);
     for (index, result) in results.iter().enumerate() {

@@ -30,7 +30,7 @@ pub struct DatabaseSettings {
     /// PEM file of the authority that signed the server's certificate, for verify-ca and verify-identity
     #[arg(long, env = "FLUXO_DATABASE_CA_FILE")]
     pub database_ca_file: Option<PathBuf>,
-    /// The most connections of this process
+    /// The most connections for reads. Each writer of a listener has one more
     #[arg(long, env = "FLUXO_DATABASE_MAX_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_max_connections: u32,
 }

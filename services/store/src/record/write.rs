@@ -7,8 +7,10 @@ use std::{fmt::Write as _, future::Future, sync::LazyLock};
 
 use fluxo_core::{Account, ContentHash, Currency, Metadata, Timestamp, TransactionId};
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryResult, Statement,
-    TransactionTrait, Value, sea_query::OnConflict,
+    ActiveValue::Set,
+    ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryResult, Statement, TransactionTrait,
+    Value,
+    sea_query::{Expr, OnConflict},
 };
 
 use super::{AccountKey, Answer, Batch, Entry, Plan, RawRecord, Row, Tail, Topic};
@@ -153,7 +155,9 @@ async fn quarantine(
         forwarded_at: Set(None),
     };
     let keys = [quarantine::Column::TopicId, quarantine::Column::Partition, quarantine::Column::Offset];
-    let keep = OnConflict::columns(keys).do_nothing_on(keys).to_owned();
+    // As it is: of its columns, the listener may change this one only.
+    let forwarded_at = quarantine::Column::ForwardedAt;
+    let keep = OnConflict::columns(keys).value(forwarded_at, Expr::col(forwarded_at)).to_owned();
     quarantine::Entity::insert(row).on_conflict(keep).exec_without_returning(transaction).await?;
     Ok(())
 }
@@ -240,7 +244,7 @@ async fn alone(store: &Store, sql: &str) -> Result<(), Error> {
 
 /// Locks are the server's, not the database's, and their names have at most 64 characters.
 const fn lock_name() -> &'static str {
-    "CONCAT('fluxo.', SHA1(DATABASE()))"
+    "CONCAT('fluxo.', LEFT(SHA2(DATABASE(), 256), 40))"
 }
 
 fn statement(connection: &impl ConnectionTrait, sql: impl Into<String>, values: Vec<Value>) -> Statement {
@@ -300,6 +304,18 @@ mod tests {
             assert_eq!(chunks.concat(), rows[..count]);
             assert!(chunks.iter().all(|chunk| chunk.len() <= 16 || chunk.len().is_power_of_two()));
             assert!(chunks.iter().all(|chunk| chunk.len() <= ROWS_MAX));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_lock_is_taken_and_given_back_on_mysql() {
+        let database = fluxo_testkit::database().await;
+        let settings = fluxo_core::settings::DatabaseSettings::of_url(database.url.as_str());
+        for _ in 0..2 {
+            let store = Store::open_pool(&settings, 1).await.unwrap();
+            lock(&store).await.unwrap();
+            unlock(&store).await.unwrap();
+            store.close().await;
         }
     }
 
