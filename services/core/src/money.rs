@@ -150,6 +150,8 @@ impl fmt::Display for Currency {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -216,7 +218,7 @@ mod tests {
             letters.clone().flat_map(move |b| letters.clone().map(move |c| [a, b, c]))
         }) {
             if let Ok(currency) = Currency::parse(std::str::from_utf8(&code).unwrap()) {
-                table += &format!("{currency} {}\n", currency.scale());
+                writeln!(table, "{currency} {}", currency.scale()).unwrap();
             }
         }
         fluxo_golden::check(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/currencies.txt"), &table);

@@ -113,7 +113,6 @@ proptest! {
     }
 
     #[test]
-    #[test]
     fn a_damaged_message_never_panics(at in 0..300_usize, byte in any::<u8>()) {
         let mut value = encode(&full());
         let at = at % value.len();

@@ -226,9 +226,11 @@ impl World {
         while let Some(action) = sink.action(now) {
             match action {
                 Action::Fetch { partition, offset, epoch } => {
-                    drop(self.fetches.insert(partition, (offset, epoch)))
+                    self.fetches.insert(partition, (offset, epoch));
                 }
-                Action::Release(partition) => drop(self.fetches.remove(&partition)),
+                Action::Release(partition) => {
+                    self.fetches.remove(&partition);
+                }
                 Action::Committed { .. } => {}
                 Action::Fail(reason) => panic!("it ends: {reason}"),
                 request => {

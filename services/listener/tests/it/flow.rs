@@ -9,7 +9,9 @@ async fn accepted_transactions_become_rows_in_the_order_of_their_account() {
     let pipeline = Pipeline::new(3).await;
     let sent: Vec<_> =
         (1..=300).map(|n| transaction(["ana", "bia", "cid"][n % 3], &format!("{n}.25"))).collect();
-    sent.iter().for_each(|accepted| pipeline.send(accepted));
+    for accepted in &sent {
+        pipeline.send(accepted);
+    }
     pipeline.flush();
     let listener = pipeline.listen(&[]).await;
     assert_eq!(pipeline.balance_after("bia", 100).await, "14975.00");
@@ -93,7 +95,9 @@ async fn two_listeners_share_the_work_and_one_goes_on_alone() {
         let accounts: Vec<_> = (0..40).map(|number| format!("conta-{number}")).collect();
         let send = |rounds: usize| {
             for _ in 0..rounds {
-                accounts.iter().for_each(|account| pipeline.send(&transaction(account, "1")));
+                for account in &accounts {
+                    pipeline.send(&transaction(account, "1"));
+                }
             }
             pipeline.flush();
         };

@@ -18,7 +18,7 @@ use rdkafka::{
 use tokio::task::JoinHandle;
 
 /// How long anything may take: generous, for a machine that is busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Pipeline {
     pub(crate) topic: TestTopic,
