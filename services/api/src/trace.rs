@@ -86,6 +86,11 @@ fn is_parent(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerProvider};
+    use tracing_subscriber::layer::SubscriberExt;
+
     use super::*;
 
     const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -119,5 +124,26 @@ mod tests {
         ] {
             assert_eq!(passed(bad), Trace::default(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_span_that_is_exported_hands_its_own_trace_on() {
+        global::set_text_map_propagator(TraceContextPropagator::new());
+        let tracer = SdkTracerProvider::builder().build().tracer("test");
+        let subscriber =
+            tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracer));
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("request");
+            let headers = [(PARENT, VALID), (STATE, "vendor=1")];
+            let headers = headers.into_iter().map(|(name, value)| {
+                (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
+            });
+            Trace::join(&span, &headers.collect());
+            let trace = Trace::of(&span);
+            let parent = trace.parent.unwrap();
+            assert!(is_parent(&parent) && parent.starts_with(&VALID[..36]), "{parent}");
+            assert_ne!(parent, VALID, "the span is the parent now");
+            assert_eq!(trace.state.as_deref(), Some("vendor=1"));
+        });
     }
 }

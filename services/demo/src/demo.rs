@@ -43,7 +43,6 @@ impl Demo {
         let listener = Listener::bind(of_listener).await?;
         let listener =
             listener.on_recorded(Arc::new(move |records, bytes| backlog.recorded(records, bytes)));
-        // After the ports: a start that fails for want of one leaves no file.
         let data = Data::open(&settings.data).await?;
         // What a listener would ask a person to decide is certain here: the topic is a new one, and everything of the
         // one before that was ever recorded is in the file.

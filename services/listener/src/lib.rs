@@ -2,7 +2,7 @@
 //!
 //! Layout, in suggested reading order: [`sink`] decides, without I/O, which partition goes on where and what is
 //! written when; [`resolve`] decides where a partition may go on; [`disposition`](mod@disposition) what is done about
-//! a failure; [`writer`] does what a sink says; [`kafka`] is the thread that polls; [`adopt`] is the command of a
+//! a failure; `writer` does what a sink says; [`kafka`] is the thread that polls; [`adopt`] is the command of a
 //! person who has decided. [`settings`] and [`metrics`] are what an operator sees.
 
 pub mod adopt;
@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod resolve;
 pub mod settings;
 pub mod sink;
+mod trace;
 mod writer;
 
 use std::{net::SocketAddr, sync::Arc};

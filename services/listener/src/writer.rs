@@ -19,6 +19,7 @@ use fluxo_store::{
     record::{self, Batch, Content, Entry, Move, NotRecorded, RawRecord, Topic},
 };
 use tokio::sync::{Semaphore, mpsc::UnboundedReceiver};
+use tracing::Instrument as _;
 
 use crate::{
     OnRecorded, chain,
@@ -28,6 +29,7 @@ use crate::{
     resolve::{Decision, decide},
     settings::Settings,
     sink::{Action, Event, Fetched, Limits, Resolution, Sink, Stop, Unresolved},
+    trace,
 };
 
 /// How long a stopped partition is left alone before it is looked at again: a person may have decided.
@@ -193,7 +195,8 @@ impl Writer {
         Box::pin(async move {
             let batch = Batch { topic, moves, entries };
             let began = Instant::now();
-            let recorded = writer.record(&batch, Timestamp::now(), shared.oracle.confirm(id)).await;
+            let recorded = writer.record(&batch, Timestamp::now(), shared.oracle.confirm(id));
+            let recorded = recorded.instrument(trace::span(&batch)).await;
             match &recorded {
                 Ok(report) => shared.metrics.recorded(report, began.elapsed(), oldest(&batch)),
                 Err(failure) => shared.metrics.not_recorded(failure),

@@ -3,8 +3,8 @@
 //! In it a batch moves each partition's offset by compare-and-set, inserts its rows, each with the next number and the
 //! running balance of its account, and puts into quarantine what can never be a row. All of it holds or none.
 //!
-//! [`decide`] is the state machine that says what to ask the database and what to write; it does no I/O and has no
-//! clock. [`tails`] is what it remembers of accounts, which may be stale and can do no harm. [`write`](mod@write) holds
+//! `decide` is the state machine that says what to ask the database and what to write; it does no I/O and has no
+//! clock. `tails` is what it remembers of accounts, which may be stale and can do no harm. `write` holds
 //! the statements. [`Writer`] puts the three together.
 
 mod batch;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use fluxo_api::Api;
 use fluxo_core::kit::shutdown::Shutdown;
-use secrecy::ExposeSecret;
 
-use crate::support::{Fixture, LONG, VALID, problem, settings};
+use crate::support::{Fixture, LONG, TOPIC, VALID, cluster, problem, settings};
 
 #[tokio::test]
 async fn a_request_in_flight_is_answered_before_the_api_ends() {
@@ -34,31 +34,41 @@ async fn at_the_end_of_the_grace_what_kafka_has_not_acknowledged_is_told_to_be_u
 
 #[tokio::test]
 async fn a_database_that_will_not_serve_these_settings_ends_the_api_with_the_reason() {
-    let api = Fixture::ready(&[]).await;
-    let elsewhere = "mysql://fluxo:wrong@127.0.0.1:1/fluxo";
-    // No schema: the migrations have not run.
-    let empty = tempfile::tempdir().unwrap();
-    let empty = format!("sqlite://{}/empty.db?mode=rwc", empty.path().display());
-    let brokers = api.cluster.bootstrap_servers();
-    let ended = fluxo_api::run(settings(&brokers, "t", &empty, &[]), Shutdown::manual());
-    let error = tokio::time::timeout(LONG, ended).await.unwrap().unwrap_err();
-    assert!(format!("{error:#}").contains("the database will not serve these settings"), "{error:#}");
-    let odd = fluxo_api::run(settings(&brokers, "t", "postgres://x/y", &[]), Shutdown::manual()).await;
-    assert!(format!("{:#}", odd.unwrap_err()).contains("FLUXO_DATABASE_URL"));
-    // One that is away is waited for.
-    let waiting =
-        fluxo_api::Api::bind(settings(&brokers, crate::support::TOPIC, elsewhere, &[])).await.unwrap();
-    let (address, readiness) = (waiting.local_addr().unwrap(), waiting.readiness());
-    tokio::spawn(waiting.serve(api.shutdown.clone()));
+    let cluster = cluster();
+    let brokers = cluster.bootstrap_servers();
+    let ended = async |database: &str| {
+        let run = fluxo_api::run(settings(&brokers, TOPIC, database, &[]), Shutdown::manual());
+        format!("{:#}", tokio::time::timeout(LONG, run).await.unwrap().unwrap_err())
+    };
+    let database = fluxo_testkit::database().await;
+    let error = ended(&database.url).await;
+    assert!(error.contains("will not serve these settings"), "no schema: {error}");
+    let error = ended(&format!("{}_not_there", database.url)).await;
+    assert!(error.contains("will not serve these settings"), "no database: {error}");
+    let error = ended(&database.url.replace("root@", "nobody:wrong@")).await;
+    assert!(error.contains("will not serve these settings") && !error.contains("wrong"), "no user: {error}");
+    let error = ended("postgres://x/y").await;
+    assert!(error.contains("FLUXO_DATABASE_URL"), "not a database of ours: {error}");
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_transactions_are_accepted_and_reads_are_503() {
+    let cluster = cluster();
+    let nowhere = "mysql://fluxo@127.0.0.1:1/fluxo";
+    let api = Api::bind(settings(&cluster.bootstrap_servers(), TOPIC, nowhere, &[])).await.unwrap();
+    let (address, readiness, shutdown) = (api.local_addr().unwrap(), api.readiness(), Shutdown::manual());
+    let serving = tokio::spawn(api.serve(shutdown.clone()));
     let ready = async || readiness.missing().is_empty().then_some(());
     fluxo_testkit::eventually("ready without a database", LONG, ready).await;
-    let post = api.client.post(format!("http://{address}/v1/transactions")).header("idempotency-key", "1");
+    let client = reqwest::Client::new();
+    let post = client.post(format!("http://{address}/v1/transactions")).header("idempotency-key", "1");
     let post = post.header("content-type", "application/json").body(VALID);
     assert_eq!(post.send().await.unwrap().status(), 202);
-    let read = api.client.get(format!("http://{address}/v1/accounts/ana/balance")).send().await.unwrap();
+    let read = client.get(format!("http://{address}/v1/accounts/ana/balance")).send().await.unwrap();
     assert_eq!(read.headers()["retry-after"], "1");
     problem(read, 503, "database-unavailable").await;
-    assert!(!api.database.database_url.expose_secret().is_empty());
+    shutdown.drain();
+    serving.await.unwrap().unwrap();
 }
 
 #[tokio::test]
