@@ -1,4 +1,5 @@
 //! What can be asked for.
+#![allow(clippy::doc_markdown, reason = "the comments of commands are their help")]
 
 use std::time::Duration;
 

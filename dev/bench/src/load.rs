@@ -114,7 +114,8 @@ pub(crate) async fn closed(
 ) -> anyhow::Result<Seen> {
     let begun = Instant::now();
     let mut connections = JoinSet::new();
-    for requests in requests.iter().cloned() {
+    for requests in requests {
+        let requests = requests.clone();
         connections.spawn(async move {
             let mut connection = Connection::open(address).await?;
             let mut seen = Seen::new();

@@ -22,12 +22,15 @@ impl Process {
 
     /// The process that listens on a port of this machine, if it is there and may be looked at.
     pub(crate) fn listening(port: u16) -> Option<Self> {
-        let sockets = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+        let sockets =
+            ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
         let port = format!(":{port:04X}");
         let inode = sockets.iter().flat_map(|table| table.lines()).find_map(|line| {
             let fields: Vec<_> = line.split_whitespace().collect();
             // 0A is the state of a socket that listens.
-            (fields.get(1)?.ends_with(&port) && *fields.get(3)? == "0A").then(|| fields.get(9).copied()).flatten()
+            (fields.get(1)?.ends_with(&port) && *fields.get(3)? == "0A")
+                .then(|| fields.get(9).copied())
+                .flatten()
         })?;
         let name = format!("socket:[{inode}]");
         let has = |folder: &Path| {
@@ -44,7 +47,8 @@ impl Process {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0))?;
         // The name, in parentheses, may have spaces in it.
         let fields: Vec<_> = stat.rsplit(')').next().unwrap_or(&stat).split_whitespace().collect();
-        let field = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).context("no such field");
+        let field =
+            |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).context("no such field");
         Ok(Duration::from_millis((field(11)? + field(12)?) * 1_000 / TICKS))
     }
 

@@ -72,7 +72,9 @@ fn keys() -> anyhow::Result<NamedTempFile> {
 
 /// The requests of so many connections: about 250 bytes of body each.
 fn requests(connections: u64, kind: Kind) -> Vec<Requests> {
-    (0..connections).map(|connection| (0..REQUESTS).map(|turn| request(connection, turn, kind)).collect()).collect()
+    (0..connections)
+        .map(|connection| (0..REQUESTS).map(|turn| request(connection, turn, kind)).collect())
+        .collect()
 }
 
 fn request(connection: u64, turn: u64, kind: Kind) -> Vec<u8> {

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::part::ACCOUNTS;
 
 /// How long Kafka and MySQL are waited for.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// The columns of a dump: all that are not null, and not counted by MySQL itself.
 const COLUMNS: &str = "id, account, currency, account_seq, kind, amount, scale, balance_after, description, \
                        occurred_at, accepted_at, recorded_at, client, content_hash, topic_id, `partition`, `offset`";
@@ -38,7 +38,8 @@ impl Database {
         let store = Store::open(&DatabaseSettings::of_url(server.clone())).await?;
         store.connection().execute_unprepared(&format!("CREATE DATABASE {name}")).await?;
         store.close().await;
-        let (authority, _) = server.rsplit_once('/').context("FLUXO_TEST_MYSQL is mysql://user@host:port/name")?;
+        let (authority, _) =
+            server.rsplit_once('/').context("FLUXO_TEST_MYSQL is mysql://user@host:port/name")?;
         let url = format!("{authority}/{name}");
         let store = Store::open(&DatabaseSettings::of_url(url.clone())).await?;
         fluxo_migrations::up(store.connection(), TIMEOUT).await?;
@@ -109,7 +110,8 @@ pub(crate) async fn fill(topic: &str, count: u64) -> anyhow::Result<()> {
 
 fn accepted(number: u64) -> anyhow::Result<Accepted> {
     let (account, pedido) = (format!("account-{:04}", number % ACCOUNTS), format!("4711-{number:06}"));
-    let (amount, description) = (format!("{}.25", number % 900 + 1), format!("fatura {number:06} do contrato 4711-2026"));
+    let (amount, description) =
+        (format!("{}.25", number % 900 + 1), format!("fatura {number:06} do contrato 4711-2026"));
     let draft = Draft {
         account: Some(&account),
         kind: Some(if number.is_multiple_of(3) { "saida" } else { "entrada" }),
@@ -129,8 +131,10 @@ pub(crate) fn dump(database: &Database, into: &TempDir) -> anyhow::Result<()> {
     for part in 0..2 {
         let sql = format!("SELECT {COLUMNS} FROM transactions WHERE `partition` % 2 = {part} ORDER BY seq");
         let file = File::create(into.path().join(part.to_string()))?;
-        let arguments = ["--batch", "--skip-column-names", "--quick", "--skip-binary-as-hex", "-e", &sql, &database.name];
-        let status = std::process::Command::new(CLIENT).args(client()?).args(arguments).stdout(file).status()?;
+        let arguments =
+            ["--batch", "--skip-column-names", "--quick", "--skip-binary-as-hex", "-e", &sql, &database.name];
+        let status =
+            std::process::Command::new(CLIENT).args(client()?).args(arguments).stdout(file).status()?;
         ensure!(status.success(), "the rows were not dumped");
     }
     Ok(())
@@ -177,11 +181,16 @@ const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mysql");
 fn client() -> anyhow::Result<Vec<String>> {
     let url = mysql()?;
     let (_, rest) = url.split_once("://").context("FLUXO_TEST_MYSQL is a URL")?;
-    let (user, host) = rest.split('/').next().and_then(|part| part.rsplit_once('@')).context("it names a user")?;
+    let (user, host) =
+        rest.split('/').next().and_then(|part| part.rsplit_once('@')).context("it names a user")?;
     let (user, password) = user.split_once(':').unwrap_or((user, ""));
     let (host, port) = host.split_once(':').unwrap_or((host, "3306"));
-    let mut arguments =
-        vec!["--protocol=tcp".into(), format!("--host={host}"), format!("--port={port}"), format!("--user={user}")];
+    let mut arguments = vec![
+        "--protocol=tcp".into(),
+        format!("--host={host}"),
+        format!("--port={port}"),
+        format!("--user={user}"),
+    ];
     if !password.is_empty() {
         arguments.push(format!("--password={password}"));
     }
@@ -205,5 +214,6 @@ fn local_port(address: &str) -> Option<u16> {
 
 #[allow(clippy::disallowed_methods, reason = "where the servers are is no setting of a service")]
 fn mysql() -> anyhow::Result<String> {
-    std::env::var("FLUXO_TEST_MYSQL").context("FLUXO_TEST_MYSQL is not set: `make bench` starts the servers and sets it")
+    std::env::var("FLUXO_TEST_MYSQL")
+        .context("FLUXO_TEST_MYSQL is not set: `make bench` starts the servers and sets it")
 }

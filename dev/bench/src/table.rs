@@ -1,18 +1,21 @@
 //! Tables, in Markdown.
 
 /// A table that is printed row by row.
-pub(crate) struct Table(());
+pub(crate) struct Table {
+    columns: usize,
+}
 
 impl Table {
     /// Prints a title and the head of a table.
     pub(crate) fn begin(title: &str, columns: &[&str]) -> Self {
         println!("\n### {title}\n\n| {} |", columns.join(" | "));
         println!("|{}", " --- |".repeat(columns.len()));
-        Self(())
+        Self { columns: columns.len() }
     }
 
     /// Prints a row.
     pub(crate) fn row(&self, cells: &[String]) {
+        debug_assert_eq!(cells.len(), self.columns, "a row has a cell for each column");
         println!("| {} |", cells.join(" | "));
     }
 }

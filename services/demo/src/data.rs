@@ -49,7 +49,9 @@ fn lock(path: &Path) -> anyhow::Result<File> {
     let file = File::create(&name).with_context(|| format!("{} cannot be made", name.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!("another demo uses {}; --data names another file", path.display()),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another demo uses {}; --data names another file", path.display())
+        }
         Err(TryLockError::Error(error)) => Err(error).context("the file cannot be locked"),
     }
 }

@@ -41,8 +41,7 @@ impl Demo {
         let api = Api::bind_with(of_api, admission).await?;
         let of_listener = settings.listener(kafka.settings().clone(), database)?;
         let listener = Listener::bind(of_listener).await?;
-        let listener =
-            listener.on_recorded(Arc::new(move |records, bytes| backlog.recorded(records, bytes)));
+        let listener = listener.on_recorded(Arc::new(move |records, bytes| backlog.recorded(records, bytes)));
         let data = Data::open(&settings.data).await?;
         // What a listener would ask a person to decide is certain here: the topic is a new one, and everything of the
         // one before that was ever recorded is in the file.
@@ -86,7 +85,7 @@ impl Demo {
         let greet = async {
             ready(&readiness).await;
             greet(&greeting);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             ended = async { tokio::try_join!(one_after_the_other, listener.serve(listening.clone())) } => {

@@ -19,5 +19,5 @@ pub use self::{demo::Demo, settings::Settings};
 /// # Errors
 /// When a port or the file cannot be used, or a service fails.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
-    Demo::bind(settings).await?.serve(shutdown).await
+    Box::pin(Demo::bind(settings).await?.serve(shutdown)).await
 }

@@ -52,7 +52,11 @@ async fn rounds(options: &Api, database: &Database) -> anyhow::Result<()> {
     let table = Table::begin("POST, 64 connections that never wait (medians of three rounds)", &columns);
     let floor = print(&table, "floor: a retry, answered 202 without Kafka", &floor);
     let reached = print(&table, "202 when all in-sync replicas have it", &real);
-    println!("\nThat is {:.0} % of the floor. Memory of the api, MiB (most): {}.", reached / floor * 100.0, memory(&api)?);
+    println!(
+        "\nThat is {:.0} % of the floor. Memory of the api, MiB (most): {}.",
+        reached / floor * 100.0,
+        memory(&api)?
+    );
 
     // Latency means something only below saturation.
     let rate = (reached / 2.0) as u64;

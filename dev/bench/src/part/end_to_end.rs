@@ -41,7 +41,8 @@ async fn at_rate(options: &EndToEnd, database: &Database) -> anyhow::Result<()> 
     let cpu = cpu(&[&api, &listener]).per(&before, seen.answered);
     ensure!(seen.failed == 0, "{} of {} requests failed", seen.failed, seen.failed + seen.answered);
 
-    let title = format!("POST to a row that can be read, {} transactions a second for {time:?}", options.rate);
+    let title =
+        format!("POST to a row that can be read, {} transactions a second for {time:?}", options.rate);
     let columns = ["", "answers/s", "p50 ms", "p99 ms", "p99.9 ms", "most ms"];
     let table = Table::begin(&title, &columns);
     let percentiles = [50.0, 99.0, 99.9, 100.0].map(|percent| number(seen.percentile(percent)));

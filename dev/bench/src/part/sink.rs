@@ -16,13 +16,14 @@ use crate::{
 /// How often is looked how far it is.
 const LOOK: Duration = Duration::from_millis(25);
 /// How long may nothing become a row.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) async fn measure(options: &Sink) -> anyhow::Result<()> {
     let topic = fluxo_testkit::topic(PARTITIONS).await;
     server::fill(&topic.name, options.rows).await?;
     let columns = ["", "rows/s", "of LOAD DATA", "CPU-µs a row: listener", "Kafka", "MySQL", "MiB (most)"];
-    let title = format!("Kafka to MySQL, {} records of {} accounts", number(options.rows as f64), super::ACCOUNTS);
+    let title =
+        format!("Kafka to MySQL, {} records of {} accounts", number(options.rows as f64), super::ACCOUNTS);
     let table = Table::begin(&title, &columns);
     let dump = tempfile::tempdir()?;
     for writers in [1, 2] {
@@ -34,7 +35,8 @@ pub(crate) async fn measure(options: &Sink) -> anyhow::Result<()> {
         database.delete().await?;
         let drained = drained?;
         let (loaded, cpu) = load(&dump, writers, options.rows).await?;
-        let name = |what: &str| format!("{what}, {writers} connection{}", if writers == 1 { "" } else { "s" });
+        let name =
+            |what: &str| format!("{what}, {writers} connection{}", if writers == 1 { "" } else { "s" });
         table.row(&[
             name("LOAD DATA LOCAL INFILE, no offsets"),
             number(loaded),
@@ -63,7 +65,8 @@ struct Drained {
 /// Lets a listener record a topic.
 async fn drain(topic: &str, database: &Database, writers: u8, rows: u64) -> anyhow::Result<Drained> {
     let listener = start_listener(topic, database, writers).await?;
-    let (first, begun, before) = progress(database, topic, 1).await.map(|count| (count, Instant::now(), cpu(&[&listener])))?;
+    let (first, begun, before) =
+        progress(database, topic, 1).await.map(|count| (count, Instant::now(), cpu(&[&listener])))?;
     let last = progress(database, topic, rows).await?;
     let time = begun.elapsed().as_secs_f64();
     let cpu = cpu(&[&listener]).per(&before, last - first);

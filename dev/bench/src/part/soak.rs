@@ -29,14 +29,23 @@ async fn soak(options: &Soak, database: &Database) -> anyhow::Result<()> {
     let api = start_api(&topic.name, database, &keys).await?;
     let listener = start_listener(&topic.name, database, 2).await?;
     let requests = requests(CONNECTIONS, Kind::New);
-    let columns =
-        ["s", "answers/s", "p99 ms", "rows", "api MiB (most)", "listener MiB (most)", "CPU-µs: api", "listener"];
+    let columns = [
+        "s",
+        "answers/s",
+        "p99 ms",
+        "rows",
+        "api MiB (most)",
+        "listener MiB (most)",
+        "CPU-µs: api",
+        "listener",
+    ];
     let title = format!("Memory, at {} transactions a second", options.rate);
     let table = Table::begin(&title, &columns);
     let (begun, step) = (Instant::now(), options.time() / STEPS);
     for _ in 0..STEPS {
         let before = cpu(&[&api, &listener]);
-        let seen = load::open(api.address, &requests, 202, options.rate, step.max(Duration::from_secs(1))).await?;
+        let seen =
+            load::open(api.address, &requests, 202, options.rate, step.max(Duration::from_secs(1))).await?;
         let cpu = cpu(&[&api, &listener]).per(&before, seen.answered);
         ensure!(seen.failed == 0, "{} requests failed", seen.failed);
         let of = |at: usize| maybe(cpu.get(at).copied().flatten());

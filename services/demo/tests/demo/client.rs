@@ -41,7 +41,8 @@ impl Client {
     /// Sends transactions in one call; the ids of those that were accepted.
     pub(crate) async fn send(&self, numbers: impl Iterator<Item = usize>) -> reqwest::Result<Vec<String>> {
         let records: Vec<Value> = numbers.map(body).collect();
-        let answer = self.http.post(format!("{}/v1/transactions/batch", self.url)).json(&records).send().await?;
+        let answer =
+            self.http.post(format!("{}/v1/transactions/batch", self.url)).json(&records).send().await?;
         assert_eq!(answer.status(), StatusCode::MULTI_STATUS);
         let answer: Value = answer.json().await?;
         let accepted = |result: &Value| {
@@ -81,7 +82,8 @@ impl Client {
     pub(crate) async fn rows(&self, account: &str) -> Vec<(String, i64, i64)> {
         let (mut rows, mut cursor) = (Vec::new(), String::new());
         loop {
-            let page = self.get(&format!("accounts/{account}/statement?currency=BRL&limit=1000{cursor}")).await;
+            let page =
+                self.get(&format!("accounts/{account}/statement?currency=BRL&limit=1000{cursor}")).await;
             for row in page["transactions"].as_array().unwrap() {
                 let sign = if row["kind"] == "entrada" { 1 } else { -1 };
                 let id = row["id"].as_str().unwrap().to_owned();
@@ -97,7 +99,8 @@ impl Client {
     /// Waits until a path is answered 200.
     pub(crate) async fn answers(&self, path: &str) {
         let url = format!("{}{path}", self.url);
-        let answered = async || self.http.get(&url).send().await.is_ok_and(|answer| answer.status() == StatusCode::OK);
+        let answered =
+            async || self.http.get(&url).send().await.is_ok_and(|answer| answer.status() == StatusCode::OK);
         self.eventually(path, async || answered().await.then_some(())).await;
     }
 

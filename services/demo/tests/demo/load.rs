@@ -26,7 +26,8 @@ impl Running {
         let mut settings = Settings::parse_from(["demo", "--listen", "127.0.0.1:0"]);
         settings.data = data.into();
         let demo = Demo::bind(settings).await.unwrap();
-        let (address, [admin, _]): (SocketAddr, _) = (demo.local_addr().unwrap(), demo.admin_addrs().unwrap());
+        let (address, [admin, _]): (SocketAddr, _) =
+            (demo.local_addr().unwrap(), demo.admin_addrs().unwrap());
         let shutdown = Shutdown::manual();
         let served = tokio::spawn(demo.serve(shutdown.clone()));
         let client = Client::new(address);
