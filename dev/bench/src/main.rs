@@ -1,8 +1,8 @@
 //! What Fluxo reaches against its floors, measured in one run on one machine: what counts are the ratios, and the CPU
 //! that each process takes for a transaction. `make bench` runs it on servers of its own; see `--help` for its parts.
 //!
-//! Layout: [`part`] has the measurements; they use [`child`] (a service in a process of its own), [`load`] (HTTP as
-//! fast, or as often, as wanted), [`server`] (Kafka and MySQL), [`measure`] (CPU and memory) and [`table`].
+//! Layout: `part` has the measurements; they use `child` (a service in a process of its own), `load` (HTTP as
+//! fast, or as often, as wanted), `server` (Kafka and MySQL), `measure` (CPU and memory) and `table`.
 #![allow(
     clippy::disallowed_types,
     clippy::float_arithmetic,

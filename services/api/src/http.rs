@@ -1,6 +1,6 @@
 //! HTTP: one file for each group of calls, and what they share.
 //!
-//! A new call is a function in the file of its group, or in a new one, and a line in [`routes`].
+//! A new call is a function in the file of its group, or in a new one, and a line in `routes`.
 
 pub(crate) mod account;
 mod auth;

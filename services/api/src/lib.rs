@@ -1,9 +1,9 @@
 //! The api: HTTP to Kafka, and reads from the database.
 //!
-//! Layout, in suggested reading order: [`http`] has the calls, one file for each group; `http::json` turns a body into
-//! a transaction and [`publish`] takes it from there, through [`idempotency`], [`admission`] and [`kafka`]; [`fates`]
-//! and [`database`] ask what became of it. [`server`] is what the calls run in, [`keys`] who may call. Only [`kafka`]
-//! knows Kafka's client, only [`http`] knows of HTTP.
+//! Layout, in suggested reading order: `http` has the calls, one file for each group; `http::json` turns a body into
+//! a transaction and `publish` takes it from there, through `idempotency`, `admission` and `kafka`; `fates`
+//! and `database` ask what became of it. `server` is what the calls run in, `keys` who may call. Only `kafka`
+//! knows Kafka's client, only `http` knows of HTTP.
 
 mod admission;
 mod api;

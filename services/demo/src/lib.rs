@@ -1,8 +1,8 @@
 //! The demo: both services in one process, with nothing to install. Kafka is librdkafka's mock cluster, in memory;
 //! the database is a SQLite file, which stays.
 //!
-//! Layout, in suggested reading order: [`settings`] are the demo's own and those that it gives the services;
-//! [`demo`] puts the parts together and ends them in their order; [`kafka`] is the mock cluster; [`data`] the file.
+//! Layout, in suggested reading order: `settings` are the demo's own and those that it gives the services;
+//! `demo` puts the parts together and ends them in their order; `kafka` is the mock cluster; `data` the file.
 //! The services do not know that they are in a demo.
 
 mod data;
