@@ -72,7 +72,7 @@ pub struct ListenerSettings {
     #[arg(long, env = "FLUXO_LISTENER_BATCH_LINGER", default_value = "5ms", value_parser = duration)]
     pub listener_batch_linger: Duration,
     /// How many bytes of records a writer holds, in all of their forms. 1048576 (1 MiB) to 1073741824 (1 GiB)
-    #[arg(long, env = "FLUXO_LISTENER_BUFFER_BYTES", default_value_t = 6_291_456, value_parser = clap::value_parser!(u32).range(1_048_576..=1_073_741_824))]
+    #[arg(long, env = "FLUXO_LISTENER_BUFFER_BYTES", default_value_t = 4_194_304, value_parser = clap::value_parser!(u32).range(1_048_576..=1_073_741_824))]
     pub listener_buffer_bytes: u32,
     /// How many accounts a writer remembers the balance of. At least 1
     #[arg(long, env = "FLUXO_LISTENER_REMEMBERED_ACCOUNTS", default_value = "20000")]
