@@ -33,7 +33,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub(crate) async fn create() -> anyhow::Result<Self> {
+    async fn create() -> anyhow::Result<Self> {
         let (server, name) = (mysql()?, format!("fluxo_bench_{}", Uuid::new_v4().simple()));
         let store = Store::open(&DatabaseSettings::of_url(server.clone())).await?;
         store.connection().execute_unprepared(&format!("CREATE DATABASE {name}")).await?;
@@ -46,7 +46,15 @@ impl Database {
         Ok(Self { url, store, name })
     }
 
-    pub(crate) async fn delete(self) -> anyhow::Result<()> {
+    /// Does something with a new one, and deletes it whatever came of that.
+    pub(crate) async fn with<T>(work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let database = Self::create().await?;
+        let done = work(&database).await;
+        database.delete().await?;
+        done
+    }
+
+    async fn delete(self) -> anyhow::Result<()> {
         self.store.connection().execute_unprepared(&format!("DROP DATABASE {}", self.name)).await?;
         self.store.close().await;
         Ok(())

@@ -24,9 +24,6 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10, \
                        sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')";
 
-/// The port of MySQL where a URL names none.
-const MYSQL_PORT: u16 = 3306;
-
 /// How long the end of connections is waited for.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -69,7 +66,8 @@ impl Store {
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(ACQUIRE_TIMEOUT)
         });
-        let port = url.parse::<MySqlConnectOptions>().map_or(MYSQL_PORT, |options| options.get_port());
+        // A URL that is none of MySQL's leads to no such connection.
+        let port = url.parse::<MySqlConnectOptions>().map(|options| options.get_port()).unwrap_or_default();
         options.map_sqlx_mysql_pool_opts(move |pool| {
             pool.after_connect(move |connection, _| {
                 Box::pin(async move {

@@ -28,10 +28,7 @@ struct Round {
 }
 
 pub(crate) async fn measure(options: &Api) -> anyhow::Result<()> {
-    let database = Database::create().await?;
-    let measured = rounds(options, &database).await;
-    database.delete().await?;
-    measured
+    Database::with(async |database| rounds(options, database).await).await
 }
 
 async fn rounds(options: &Api, database: &Database) -> anyhow::Result<()> {

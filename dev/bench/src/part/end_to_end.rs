@@ -21,10 +21,7 @@ const CONNECTIONS: u64 = 512;
 const WARM_UP: Duration = Duration::from_secs(5);
 
 pub(crate) async fn measure(options: &EndToEnd) -> anyhow::Result<()> {
-    let database = Database::create().await?;
-    let measured = at_rate(options, &database).await;
-    database.delete().await?;
-    measured
+    Database::with(async |database| at_rate(options, database).await).await
 }
 
 async fn at_rate(options: &EndToEnd, database: &Database) -> anyhow::Result<()> {

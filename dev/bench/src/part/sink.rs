@@ -24,20 +24,21 @@ pub(crate) async fn measure(options: &Sink) -> anyhow::Result<()> {
     let topic = fluxo_testkit::topic(PARTITIONS).await;
     server::fill(&topic.name, options.rows).await?;
     let dump = tempfile::tempdir()?;
-    let database = Database::create().await?;
     // It warms everything up as well.
-    drain(&topic.name, &database, 2, options.rows).await?;
-    server::dump(&database, &dump)?;
-    database.delete().await?;
+    Database::with(async |database| {
+        drain(&topic.name, database, 2, options.rows).await?;
+        server::dump(database, &dump)
+    })
+    .await?;
 
     let (mut loads, mut drains) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
     for _ in 0..ROUNDS {
         for (at, connections) in [(0, 1), (1, 2)] {
             loads[at].push(load(&dump, connections, options.rows).await?);
-            let database = Database::create().await?;
-            let drained = drain(&topic.name, &database, connections, options.rows).await;
-            database.delete().await?;
-            drains[at].push(drained?);
+            let drained = Database::with(async |database| {
+                drain(&topic.name, database, connections, options.rows).await
+            });
+            drains[at].push(drained.await?);
         }
     }
     print(options.rows, &loads, &drains);
@@ -131,15 +132,14 @@ async fn progress(database: &Database, topic: &str, wanted: u64) -> anyhow::Resu
 
 /// Loads the rows of a dump into a new table, over as many connections.
 async fn load(dump: &TempDir, connections: u8, rows: u64) -> anyhow::Result<Loaded> {
-    let database = Database::create().await?;
-    let [_, mysql] = servers();
-    let (before, begun) = (Cpu::of(&[mysql]), Instant::now());
-    let loaded = server::load(&database, dump, connections).await;
-    let (time, cpu) = (begun.elapsed(), Cpu::of(&[mysql]).per(&before, rows));
-    let count = database.count("transactions").await;
-    database.delete().await?;
-    loaded?;
-    let count = count?;
-    ensure!(count == rows, "{count} rows of {rows}");
-    Ok(Loaded { rate: rows as f64 / time.as_secs_f64(), cpu: cpu.first().copied().flatten() })
+    Database::with(async |database| {
+        let [_, mysql] = servers();
+        let (before, begun) = (Cpu::of(&[mysql]), Instant::now());
+        server::load(database, dump, connections).await?;
+        let (time, cpu) = (begun.elapsed(), Cpu::of(&[mysql]).per(&before, rows));
+        let count = database.count("transactions").await?;
+        ensure!(count == rows, "{count} rows of {rows}");
+        Ok(Loaded { rate: rows as f64 / time.as_secs_f64(), cpu: cpu.first().copied().flatten() })
+    })
+    .await
 }

@@ -17,10 +17,7 @@ const CONNECTIONS: u64 = 64;
 const STEPS: u32 = 20;
 
 pub(crate) async fn measure(options: &Soak) -> anyhow::Result<()> {
-    let database = Database::create().await?;
-    let measured = soak(options, &database).await;
-    database.delete().await?;
-    measured
+    Database::with(async |database| soak(options, database).await).await
 }
 
 async fn soak(options: &Soak, database: &Database) -> anyhow::Result<()> {

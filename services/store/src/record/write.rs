@@ -22,7 +22,8 @@ const COLUMNS: &str = "id, account, currency, account_seq, kind, amount, scale, 
                        `partition`, `offset`";
 const COLUMN_COUNT: usize = 19;
 
-/// The most rows of one statement: 19 placeholders each stay below the 32,766 that SQLite takes.
+/// The most rows of one statement. More make none faster and hold more memory; and 19 placeholders each must stay
+/// below the 32,766 that SQLite takes.
 const ROWS_MAX: usize = 256;
 /// The most keys of one statement that reads.
 const KEYS_MAX: usize = 128;
