@@ -1,0 +1,1 @@
+//! The operator of Fluxo: keeps what a `TransactionPipeline` describes true.
