@@ -33,6 +33,8 @@ impl Server {
         let name = format!("{}.{group}", definition.spec.names.plural);
         definition.metadata.name = Some(name.clone());
         definition.spec.group.clone_from(&group);
+        definition.spec.names.short_names = None; // or `kubectl get txp` would be of more than one meanwhile
+        definition.spec.names.categories = None;
         let definitions = Api::<CustomResourceDefinition>::all(client.clone());
         definitions.create(&PostParams::default(), &definition).await.unwrap();
         let established = await_condition(definitions, &name, is_crd_established());
