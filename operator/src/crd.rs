@@ -21,9 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use api::{Api, Auth, AuthMode, HttpRoute, Ingress, IngressTls, ParentRef};
-pub use kafka::{
-    DeadLetter, DeletionPolicy, Kafka, KafkaTls, Sasl, SaslMechanism, Strimzi, TOPIC_CONFIG, Topic,
-};
+pub use kafka::{DeadLetter, DeletionPolicy, Kafka, KafkaTls, Sasl, SaslMechanism, Strimzi, Topic};
 pub use listener::{Listener, Scaling, ScalingMode};
 pub use mysql::{Migrate, Mysql, MysqlTls, TlsMode};
 pub use pod::{Image, NetworkPolicy, PodTemplate, PullPolicy};

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{CaSecret, Credentials, schema};
 
-/// The configuration of a topic, where `config` does not say otherwise. With one replica, `min.insync.replicas` is 1.
-pub const TOPIC_CONFIG: [(&str, &str); 4] = [
+/// The configuration of a topic, where `config` does not say otherwise.
+const TOPIC_CONFIG: [(&str, &str); 4] = [
     ("cleanup.policy", "delete"),
     ("min.insync.replicas", "2"),
     ("retention.ms", "2592000000"),
@@ -198,6 +198,19 @@ pub struct Topic {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::texts")]
     pub config: BTreeMap<String, String>,
+}
+
+impl Topic {
+    /// What is declared of the topic's configuration, by the pipeline or by default.
+    pub fn configuration(&self) -> BTreeMap<String, String> {
+        let mut configuration: BTreeMap<_, _> =
+            TOPIC_CONFIG.map(|(name, value)| (name.into(), value.into())).into();
+        if self.replicas == 1 {
+            configuration.insert("min.insync.replicas".into(), "1".into());
+        }
+        configuration.extend(self.config.clone());
+        configuration
+    }
 }
 
 impl Default for Topic {

@@ -129,3 +129,15 @@ fn nothing_that_was_left_out_is_written_as_null() {
     let text = serde_json::to_string(&pipeline).unwrap();
     assert!(!text.contains("null"), "{text}");
 }
+
+#[test]
+fn what_is_declared_of_a_topic_goes_before_the_defaults() {
+    let mut topic = Topic::default();
+    assert_eq!(topic.configuration()["min.insync.replicas"], "2");
+    topic.replicas = 1;
+    topic.config.insert("retention.ms".into(), "-1".into());
+    let configuration = topic.configuration();
+    assert_eq!(configuration["min.insync.replicas"], "1");
+    assert_eq!(configuration["retention.ms"], "-1");
+    assert_eq!(configuration["cleanup.policy"], "delete");
+}
