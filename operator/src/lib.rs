@@ -1,1 +1,4 @@
 //! The operator of Fluxo: keeps what a `TransactionPipeline` describes true.
+
+pub mod lag;
+pub mod scaling;
