@@ -33,9 +33,9 @@ pub(crate) async fn reconcile(topic: Arc<KafkaTopic>, context: Arc<Context>) -> 
         return Ok(Action::await_change());
     };
     if topic.metadata.deletion_timestamp.is_some() {
-        delete(topic, &context).await?
+        delete(topic, &context).await?;
     } else {
-        keep(topic, &context).await?
+        keep(topic, &context).await?;
     }
     Ok(Action::requeue(context.resync))
 }
