@@ -36,11 +36,12 @@ bench: ## what Fluxo reaches against its floors, on a broker of its own
 generate: ## write the generated files again: OpenAPI, schema, settings, …
 	@$(compiler)
 	$(servers); FLUXO_GENERATE=1 cargo test --workspace --locked generated
+	dev/chart generate
 
 # Warnings are errors by clippy's own arguments, not by RUSTFLAGS: these would compile everything again.
 # Without `cargo deny check advisories`: it needs the database of advisories from GitHub, and would fail, for
 # something that nobody here has changed, on the day a crate gets one.
-lint: ## formatting, clippy, documentation, dependencies, shell scripts, generated files
+lint: ## formatting, clippy, documentation, dependencies, shell scripts, generated files, the chart
 	@$(compiler); dev/need shellcheck:shellcheck
 	cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
@@ -50,6 +51,7 @@ lint: ## formatting, clippy, documentation, dependencies, shell scripts, generat
 	dev/deny check bans licenses sources
 	dev/shellcheck
 	$(servers); cargo test --workspace --locked generated
+	dev/chart
 
 images: ## the container images of the services, built without a registry and tried out
 	@$(compiler)
