@@ -135,3 +135,17 @@ fn print(status: &[(String, State)]) {
         println!("{name}\t{state}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_generated_table_of_settings_is_the_one_that_was_kept() {
+        let command = super::Settings::command();
+        command.clone().debug_assert();
+        let up = command.find_subcommand("up").expect("there is one");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/SETTINGS.md");
+        fluxo_golden::check(file, &fluxo_golden::table::settings("migrations", up));
+    }
+}

@@ -37,9 +37,12 @@ impl Process {
             let files = fs::read_dir(folder.join("fd")).ok()?;
             files.flatten().find(|file| fs::read_link(file.path()).is_ok_and(|link| link == Path::new(&name)))
         };
-        let processes = fs::read_dir("/proc").ok()?.flatten();
-        let found = processes.map(|entry| entry.path()).find(|folder| has(folder).is_some())?;
-        Some(Self(found.file_name()?.to_str()?.parse().ok()?))
+        // Not `self`: the processes are the folders that have a number for a name.
+        let processes = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| {
+            let process = entry.file_name().to_str()?.parse().ok()?;
+            Some((process, entry.path()))
+        });
+        processes.into_iter().find_map(|(process, folder)| has(&folder).map(|_| Self(process)))
     }
 
     /// The CPU that it has used, in its own code and in the kernel's.

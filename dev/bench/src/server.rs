@@ -21,8 +21,8 @@ use crate::part::ACCOUNTS;
 
 /// How long Kafka and MySQL are waited for.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// The columns of a dump: all that are not null, and not counted by MySQL itself.
-const COLUMNS: &str = "id, account, currency, account_seq, kind, amount, scale, balance_after, description, \
+/// The columns of a dump: all but the one that MySQL counts itself, and the one that is null in each row.
+const COLUMNS: &str = "id, account, currency, account_seq, kind, amount, scale, balance_after, description, metadata, \
                        occurred_at, accepted_at, recorded_at, client, content_hash, topic_id, `partition`, `offset`";
 
 /// A database with the schema, and nothing in it.
@@ -146,9 +146,11 @@ pub(crate) async fn load(database: &Database, dump: &TempDir, connections: u8) -
     let allow = |value: i64| format!("SET GLOBAL local_infile = {value}");
     database.store.connection().execute_unprepared(&allow(1)).await?;
     let sql = |file: u8| {
-        let path = dump.path().join(file.to_string());
+        // The file has bytes that are no text in any character set; JSON is taken from text only.
+        let (path, columns) = (dump.path().join(file.to_string()), COLUMNS.replace("metadata", "@metadata"));
         format!(
-            "LOAD DATA LOCAL INFILE '{}' INTO TABLE transactions CHARACTER SET binary ({COLUMNS})",
+            "LOAD DATA LOCAL INFILE '{}' INTO TABLE transactions CHARACTER SET binary ({columns}) \
+             SET metadata = CONVERT(@metadata USING utf8mb4)",
             path.display()
         )
     };

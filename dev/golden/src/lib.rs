@@ -3,6 +3,8 @@
 //! `make generate` runs the tests with `FLUXO_GENERATE=1`, which writes the files instead of comparing them. Those
 //! tests have `generated` in their names, so that it can run them alone.
 
+pub mod table;
+
 use std::path::Path;
 
 /// Compares a file with what it should hold, or writes it when `FLUXO_GENERATE` is `1`.

@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicI64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -17,6 +17,7 @@ use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::gauge::ConstGauge,
+    registry::Unit,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -42,10 +43,11 @@ struct Bound {
     free: Arc<Semaphore>,
 }
 
+/// Below zero for what was recorded before its delivery was reported: the two come on different threads.
 #[derive(Debug, Default)]
 struct Held {
-    records: AtomicUsize,
-    bytes: AtomicUsize,
+    records: AtomicI64,
+    bytes: AtomicI64,
 }
 
 /// Leave for some records of some bytes to be in flight. Dropped, it is given back.
@@ -107,14 +109,26 @@ impl Permit {
     }
 
     /// Its record is on Kafka.
-    pub(crate) fn delivered(self) {
+    pub(crate) fn delivered(mut self) {
         if let Some(held) = &self.held {
-            held.records.fetch_add(self.records.num_permits(), Relaxed);
-            held.bytes.fetch_add(self.bytes.num_permits(), Relaxed);
-            self.records.forget();
-            self.bytes.forget();
+            hold(&held.records, &mut self.records);
+            hold(&held.bytes, &mut self.bytes);
         }
     }
+}
+
+/// Holds a permit, but for the part of it that was recorded already.
+fn hold(held: &AtomicI64, permit: &mut OwnedSemaphorePermit) {
+    let amount = permit.num_permits();
+    let before = held.fetch_add(signed(amount), Relaxed);
+    let recorded = usize::try_from(-before).unwrap_or_default();
+    if let Some(rest) = permit.split(amount.saturating_sub(recorded)) {
+        rest.forget();
+    }
+}
+
+fn signed(amount: usize) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
 impl Bound {
@@ -134,10 +148,10 @@ impl Bound {
         self.free.clone().acquire_many_owned(self.of(amount)).await.expect("it is never closed")
     }
 
-    /// Never more than was held: a record that Kafka did not acknowledge may be recorded all the same.
-    fn give_back(&self, held: &AtomicUsize, amount: usize) {
-        let before = held.fetch_update(Relaxed, Relaxed, |held| Some(held.saturating_sub(amount)));
-        self.free.add_permits(before.unwrap_or_default().min(amount));
+    /// Never more than was held: what is recorded before its delivery is reported is not held then.
+    fn give_back(&self, held: &AtomicI64, amount: usize) {
+        let before = held.fetch_sub(signed(amount), Relaxed);
+        self.free.add_permits(usize::try_from(before).unwrap_or_default().min(amount));
     }
 
     fn in_flight(&self) -> i64 {
@@ -149,12 +163,13 @@ impl Bound {
 /// What is in flight, as metrics: read when they are asked for, so that a request pays nothing.
 impl Collector for Admission {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        for (name, help, bound) in [
-            ("in_flight_records", "Records that wait for their acknowledgement.", &self.records),
-            ("in_flight_bytes", "Bytes of records that wait for their acknowledgement.", &self.bytes),
+        let bytes = Unit::Bytes;
+        for (name, help, unit, bound) in [
+            ("in_flight_records", "Records that wait for their acknowledgement.", None, &self.records),
+            ("in_flight", "Bytes of records that wait for their acknowledgement.", Some(&bytes), &self.bytes),
         ] {
             let gauge = ConstGauge::new(bound.in_flight());
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+            gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)?;
         }
         Ok(())
     }
@@ -213,5 +228,28 @@ mod tests {
         assert!(now(&admission, 1, 0).is_none());
         drop(permit);
         assert!(now(&admission, 1, 100).is_some(), "what was not delivered is given back at once");
+    }
+
+    #[tokio::test]
+    async fn what_is_recorded_before_its_delivery_is_reported_is_not_held() {
+        let (admission, backlog) = Admission::until_recorded(2, 100);
+        let (first, second) = (now(&admission, 1, 40).unwrap(), now(&admission, 1, 40).unwrap());
+        backlog.recorded(1, 40);
+        first.delivered();
+        assert_eq!((admission.records.in_flight(), admission.bytes.in_flight()), (1, 40));
+        second.delivered();
+        backlog.recorded(1, 40);
+        assert_eq!((admission.records.in_flight(), admission.bytes.in_flight()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn no_order_of_deliveries_and_recordings_leaks_a_permit() {
+        let (admission, backlog) = Admission::until_recorded(1_000, 1_000_000);
+        let recorder = std::thread::spawn(move || (0..50_000).for_each(|_| backlog.recorded(1, 7)));
+        for _ in 0..50_000 {
+            admission.permit(1, 7).await.unwrap().delivered();
+        }
+        recorder.join().unwrap();
+        assert_eq!((admission.records.in_flight(), admission.bytes.in_flight()), (0, 0));
     }
 }

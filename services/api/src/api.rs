@@ -162,7 +162,11 @@ impl Api {
     }
 }
 
-fn keys(settings: &ApiSettings) -> anyhow::Result<Keys> {
+/// Who may call.
+///
+/// # Errors
+/// When the settings say two things, or nothing.
+pub(crate) fn keys(settings: &ApiSettings) -> anyhow::Result<Keys> {
     match (settings.api_auth, &settings.api_keys_file) {
         (AuthMode::Keys, Some(file)) => Ok(Keys::of_file(file.clone())),
         (AuthMode::None, None) => Ok(Keys::open()),

@@ -2,8 +2,8 @@
 //!
 //! Layout, in suggested reading order: `http` has the calls, one file for each group; `http::json` turns a body into
 //! a transaction and `publish` takes it from there, through `idempotency`, `admission` and `kafka`; `fates`
-//! and `database` ask what became of it. `server` is what the calls run in, `keys` who may call. Only `kafka`
-//! knows Kafka's client, only `http` knows of HTTP.
+//! and `database` ask what became of it. `server` is what the calls run in, `keys` who may call, and `api` puts it
+//! together. Only `kafka` knows Kafka's client.
 
 mod admission;
 mod api;

@@ -11,7 +11,7 @@ use prometheus_client::{
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::Registry,
+    registry::{Registry, Unit},
 };
 
 use crate::{Admission, kafka::Delivery};
@@ -42,6 +42,19 @@ pub(crate) enum Refused {
     RateLimited,
     Concurrency,
     Backlog,
+}
+
+impl Refused {
+    /// Its name, as a label has it.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::RateLimited => "rate_limited",
+            Self::Concurrency => "concurrency",
+            Self::Backlog => "backlog",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -92,9 +105,10 @@ impl Metrics {
             database_errors: Family::default(),
         };
         registry.register("requests", "Requests by their answer", metrics.requests.clone());
-        registry.register(
-            "request_duration_seconds",
+        registry.register_with_unit(
+            "request_duration",
             "Time from the head of a request to that of its answer",
+            Unit::Seconds,
             duration,
         );
         registry.register("records", "Records handed to Kafka by what became of them", records);
@@ -135,14 +149,7 @@ impl Metrics {
 
     /// A request was refused.
     pub(crate) fn refused(&self, why: Refused) {
-        let reason = match why {
-            Refused::Unauthenticated => "unauthenticated",
-            Refused::Forbidden => "forbidden",
-            Refused::RateLimited => "rate_limited",
-            Refused::Concurrency => "concurrency",
-            Refused::Backlog => "backlog",
-        };
-        self.refusals.get_or_create(&Refusal { reason }).inc();
+        self.refusals.get_or_create(&Refusal { reason: why.label() }).inc();
     }
 
     /// The database answers, or does not.
@@ -168,21 +175,24 @@ mod tests {
 
     use super::*;
 
-    /// Each metric with its help, then a sample of each.
     #[test]
-    fn the_generated_list_of_metrics_is_the_one_that_was_kept() {
+    fn the_generated_table_of_metrics_is_the_one_that_was_kept() {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, Admission::new(1, 1));
-        metrics.request("GET", &"/v1/example".into(), 200, Duration::ZERO);
-        metrics.refused(Refused::Backlog);
+        metrics.request("GET", &"/openapi.json".into(), 200, Duration::ZERO);
         metrics.database_error(None);
+        for why in [
+            Refused::Unauthenticated,
+            Refused::Forbidden,
+            Refused::RateLimited,
+            Refused::Concurrency,
+            Refused::Backlog,
+        ] {
+            metrics.refused(why);
+        }
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
-        let lines = text.lines().filter(|line| !line.contains("le=\""));
-        let (described, mut samples): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with('#'));
-        // Those of a family come in no order.
-        samples.sort_unstable();
-        let list = [described, samples].concat().join("\n") + "\n";
-        fluxo_golden::check(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/metrics.txt"), &list);
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/METRICS.md");
+        fluxo_golden::check(file, &fluxo_golden::table::metrics("api", &text));
     }
 }

@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 
-use fluxo_core::{Account, Client, ContentHash, Timestamp, TransactionId, message, quarantine::Reason};
+use fluxo_core::{
+    Account, Client, ContentHash, Submission, Timestamp, TransactionId, id::IdempotencyKey, message,
+    quarantine::Reason,
+};
 use fluxo_store::read::Fate;
 use tokio::sync::oneshot;
 
 use crate::{
     admission::{Admission, Permit},
     fates::Fates,
-    http::json::Sent,
     idempotency::{Claim, Ticket, Window},
     kafka::{Delivery, Producer},
     metrics::{Metrics, Refused},
@@ -26,6 +28,13 @@ pub(crate) struct Publisher {
     pub(crate) window: Window,
     pub(crate) fates: Fates,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// What a client wants to have recorded, and what it calls it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) submission: Submission,
+    pub(crate) key: Option<IdempotencyKey>,
 }
 
 /// A transaction that was to be published, and how that ended.

@@ -8,6 +8,8 @@ use fluxo_core::{
     settings::{DatabaseSettings, KafkaSettings, RunSettings, duration},
 };
 
+use crate::api;
+
 /// All settings of the api.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "api", version, about = "The api of Fluxo: HTTP to Kafka, and reads from the database")]
@@ -98,6 +100,12 @@ impl process::Settings for Settings {
     fn run(&self) -> &RunSettings {
         &self.run
     }
+
+    fn check(&self) -> anyhow::Result<()> {
+        self.kafka.connection()?;
+        api::keys(&self.api)?;
+        Ok(())
+    }
 }
 
 fn delivery_timeout(text: &str) -> Result<Duration, String> {
@@ -107,30 +115,16 @@ fn delivery_timeout(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write;
-
     use clap::CommandFactory;
 
     use super::*;
 
-    /// Each variable that only the api has, its flag, its default and its help.
     #[test]
-    fn the_generated_list_of_settings_is_the_one_that_was_kept() {
+    fn the_generated_table_of_settings_is_the_one_that_was_kept() {
         let command = Settings::command();
         command.clone().debug_assert();
-        let mut list = String::new();
-        for setting in command.get_arguments() {
-            let text =
-                |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-            let variable = text(setting.get_env());
-            if variable.starts_with("FLUXO_API_") {
-                let default = text(setting.get_default_values().first().map(clap::builder::OsStr::as_os_str));
-                let flag = setting.get_long().unwrap_or_default();
-                let help = setting.get_help().map(ToString::to_string).unwrap_or_default();
-                writeln!(list, "{variable}={default}\n  --{flag}\n  {help}").unwrap();
-            }
-        }
-        fluxo_golden::check(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/settings.txt"), &list);
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/SETTINGS.md");
+        fluxo_golden::check(file, &fluxo_golden::table::settings("api", &command));
     }
 
     #[test]

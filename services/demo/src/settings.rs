@@ -14,6 +14,10 @@ use fluxo_listener::settings::GroupProtocol;
 /// Logs matter here only when something is wrong. That a start takes a moment is nothing wrong.
 const LOG: &str = "warn,fluxo_core=info,fluxo_core::kit::health=error";
 
+/// The most bytes of a body: what is on its way to Kafka is bounded until it is recorded, and the records of one call,
+/// each some 340 bytes longer there than in the call, must fit in together.
+const BODY_MAX: u32 = 1 << 20;
+
 /// Both services of Fluxo in one process, with a Kafka in memory and a SQLite file: nothing to install
 #[derive(Clone, Debug, Parser)]
 #[command(name = "demo", version)]
@@ -48,6 +52,7 @@ impl Settings {
         let defaults: fluxo_api::Settings = defaults()?;
         let mut api = defaults.api;
         api.api_listen = self.listen;
+        api.api_max_body = BODY_MAX;
         api.api_auth = fluxo_api::AuthMode::None;
         Ok(fluxo_api::Settings { run: self.run.clone(), kafka, database, api })
     }

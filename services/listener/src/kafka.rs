@@ -239,9 +239,9 @@ fn config(kafka: &KafkaSettings, membership: &Membership) -> anyhow::Result<Clie
         .set("max.poll.interval.ms", "300000")
         // What is fetched ahead is bounded in memory, and fetched again soon after there is room.
         .set("queued.min.messages", "20000")
-        .set("queued.max.messages.kbytes", "4096")
-        .set("fetch.max.bytes", "4194304")
-        .set("fetch.message.max.bytes", "1048576")
+        .set("queued.max.messages.kbytes", "2048")
+        .set("fetch.max.bytes", "1048576")
+        .set("fetch.message.max.bytes", "262144")
         .set("fetch.queue.backoff.ms", "10")
         .set("fetch.error.backoff.ms", "100")
         .set("fetch.wait.max.ms", "100")

@@ -28,7 +28,7 @@ use metrics::Metrics;
 use settings::{Command, Settings};
 use writer::{Shared, Writer};
 
-/// Told how many records, of how many bytes of key and value, are recorded or in quarantine now.
+/// Told how many records, of how many bytes of values, are recorded or in quarantine now.
 pub type OnRecorded = Arc<dyn Fn(usize, usize) + Send + Sync>;
 
 /// A listener whose admin port is bound.
@@ -82,7 +82,7 @@ impl Listener {
     /// Everything that a person must mend before another start can help.
     pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let Self { settings, admin, on_recorded } = self;
-        let mut registry = Registry::with_prefix("fluxo_listener");
+        let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let readiness = Readiness::default();
         let probes = admin::serve(admin, readiness.clone(), Arc::new(registry), shutdown.clone());

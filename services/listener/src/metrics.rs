@@ -19,6 +19,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+/// The prefix of each metric's name.
+const PREFIX: &str = "fluxo_listener";
+
 /// What the listener measures.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -44,6 +47,7 @@ struct Because {
 impl Metrics {
     /// Adds them to a registry.
     pub fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix(PREFIX);
         let metrics = Self {
             records: Family::default(),
             batches: Family::default(),
@@ -133,5 +137,40 @@ impl Metrics {
         if count > 0 {
             family.get_or_create(&Outcome { outcome }).inc_by(count as u64);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fluxo_core::TopicId;
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+    use crate::sink::Stop;
+
+    #[test]
+    fn the_generated_table_of_metrics_is_the_one_that_was_kept() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let report =
+            Report { recorded: 1, duplicates: 1, refused: Reason::ALL.to_vec(), ..Report::default() };
+        metrics.recorded(&report, Duration::ZERO, None);
+        for failure in [NotRecorded::Fenced, NotRecorded::Unconfirmed, NotRecorded::Contended] {
+            metrics.not_recorded(&failure);
+        }
+        let topic = || TopicId::parse("a").unwrap();
+        for stop in [
+            Stop::TopicReplaced { stored: topic(), found: topic() },
+            Stop::ClusterReplaced { stored: String::new(), found: String::new() },
+            Stop::Gap { stored: 0, log_start: 1 },
+            Stop::BeyondEnd { stored: 1, log_end: 0 },
+            Stop::NewerVersion { offset: 0, version: 2 },
+        ] {
+            metrics.stopped(stop.label(), 1);
+        }
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/METRICS.md");
+        fluxo_golden::check(file, &fluxo_golden::table::metrics("listener", &text));
     }
 }

@@ -62,19 +62,19 @@ pub struct ListenerSettings {
     /// How long the group waits for a listener that is silent, with the protocol classic
     #[arg(long, env = "FLUXO_LISTENER_SESSION_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub listener_session_timeout: Duration,
-    /// How many connections write at once, each for partitions of its own
+    /// How many connections write at once, each for partitions of its own. 1 to 16
     #[arg(long, env = "FLUXO_LISTENER_WRITERS", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub listener_writers: u8,
-    /// The most records of one transaction of the database
-    #[arg(long, env = "FLUXO_LISTENER_BATCH_RECORDS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    /// The most records of one transaction of the database. 1 to 16384
+    #[arg(long, env = "FLUXO_LISTENER_BATCH_RECORDS", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..=16_384))]
     pub listener_batch_records: u32,
     /// How long a record waits for others to be written with
     #[arg(long, env = "FLUXO_LISTENER_BATCH_LINGER", default_value = "5ms", value_parser = duration)]
     pub listener_batch_linger: Duration,
-    /// How many bytes of records a writer holds, in all of their forms
-    #[arg(long, env = "FLUXO_LISTENER_BUFFER_BYTES", default_value_t = 12_582_912, value_parser = clap::value_parser!(u32).range(1_048_576..=1_073_741_824))]
+    /// How many bytes of records a writer holds, in all of their forms. 1048576 (1 MiB) to 1073741824 (1 GiB)
+    #[arg(long, env = "FLUXO_LISTENER_BUFFER_BYTES", default_value_t = 4_194_304, value_parser = clap::value_parser!(u32).range(1_048_576..=1_073_741_824))]
     pub listener_buffer_bytes: u32,
-    /// How many accounts a writer remembers the balance of
+    /// How many accounts a writer remembers the balance of. At least 1
     #[arg(long, env = "FLUXO_LISTENER_REMEMBERED_ACCOUNTS", default_value = "20000")]
     pub listener_remembered_accounts: NonZeroUsize,
 }
@@ -92,6 +92,11 @@ impl process::Settings for Settings {
     fn run(&self) -> &RunSettings {
         &self.run
     }
+
+    fn check(&self) -> anyhow::Result<()> {
+        self.kafka.connection()?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -99,7 +104,10 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_is_well_formed() {
-        super::Settings::command().debug_assert();
+    fn the_generated_table_of_settings_is_the_one_that_was_kept() {
+        let command = super::Settings::command();
+        command.clone().debug_assert();
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/SETTINGS.md");
+        fluxo_golden::check(file, &fluxo_golden::table::settings("listener", &command));
     }
 }

@@ -244,8 +244,7 @@ impl Writer {
                     tracing::warn!(reason = reason.as_str(), "a record went to quarantine");
                 }
                 if let Some(told) = &self.shared.on_recorded {
-                    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-                    let sizes = entries.iter().map(|entry| length(&entry.raw.key) + length(&entry.raw.value));
+                    let sizes = entries.iter().map(|entry| entry.raw.value.as_ref().map_or(0, Vec::len));
                     told(entries.len(), sizes.sum());
                 }
             }

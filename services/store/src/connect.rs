@@ -7,13 +7,13 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend,
     sqlx::{
         Executor,
-        mysql::MySqlSslMode,
+        mysql::{MySqlConnectOptions, MySqlSslMode},
         sqlite::{SqliteJournalMode, SqliteSynchronous},
     },
 };
 use secrecy::ExposeSecret;
 
-use crate::Error;
+use crate::{Error, nodelay};
 
 /// How long a connection, or a free one of the pool, is waited for.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -23,6 +23,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// than a client waits for an answer.
 const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10, \
                        sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')";
+
+/// The port of MySQL where a URL names none.
+const MYSQL_PORT: u16 = 3306;
 
 /// How long the end of connections is waited for.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -66,9 +69,13 @@ impl Store {
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(ACQUIRE_TIMEOUT)
         });
-        options.map_sqlx_mysql_pool_opts(|pool| {
-            pool.after_connect(|connection, _| {
-                Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
+        let port = url.parse::<MySqlConnectOptions>().map_or(MYSQL_PORT, |options| options.get_port());
+        options.map_sqlx_mysql_pool_opts(move |pool| {
+            pool.after_connect(move |connection, _| {
+                Box::pin(async move {
+                    nodelay::set(port);
+                    connection.execute(SESSION).await.map(|_| ())
+                })
             })
         });
         let pool = Database::connect(options).await?;

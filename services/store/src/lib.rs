@@ -7,6 +7,7 @@
 pub mod connect;
 mod entity;
 pub mod error;
+mod nodelay;
 pub mod offsets;
 pub mod read;
 pub mod record;

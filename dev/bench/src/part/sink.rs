@@ -1,4 +1,5 @@
-//! The listener: records from Kafka to MySQL, against LOAD DATA of the same rows into the same table.
+//! The listener: records from Kafka to MySQL, against LOAD DATA of the same rows into the same table, over one
+//! connection.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,10 @@ use crate::{
     command::Sink,
     measure::Cpu,
     server::{self, Database},
-    table::{Table, maybe, number},
+    table::{Table, maybe, median, number},
 };
 
+const ROUNDS: usize = 3;
 /// How often is looked how far it is.
 const LOOK: Duration = Duration::from_millis(25);
 /// How long may nothing become a row.
@@ -21,37 +23,63 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) async fn measure(options: &Sink) -> anyhow::Result<()> {
     let topic = fluxo_testkit::topic(PARTITIONS).await;
     server::fill(&topic.name, options.rows).await?;
-    let columns = ["", "rows/s", "of LOAD DATA", "CPU-µs a row: listener", "Kafka", "MySQL", "MiB (most)"];
-    let title =
-        format!("Kafka to MySQL, {} records of {} accounts", number(options.rows as f64), super::ACCOUNTS);
-    let table = Table::begin(&title, &columns);
     let dump = tempfile::tempdir()?;
-    for writers in [1, 2] {
-        let database = Database::create().await?;
-        let drained = drain(&topic.name, &database, writers, options.rows).await;
-        if writers == 1 && drained.is_ok() {
-            server::dump(&database, &dump)?;
+    let database = Database::create().await?;
+    // It warms everything up as well.
+    drain(&topic.name, &database, 2, options.rows).await?;
+    server::dump(&database, &dump)?;
+    database.delete().await?;
+
+    let (mut loads, mut drains) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
+    for _ in 0..ROUNDS {
+        for (at, connections) in [(0, 1), (1, 2)] {
+            loads[at].push(load(&dump, connections, options.rows).await?);
+            let database = Database::create().await?;
+            let drained = drain(&topic.name, &database, connections, options.rows).await;
+            database.delete().await?;
+            drains[at].push(drained?);
         }
-        database.delete().await?;
-        let drained = drained?;
-        let (loaded, cpu) = load(&dump, writers, options.rows).await?;
-        let name =
-            |what: &str| format!("{what}, {writers} connection{}", if writers == 1 { "" } else { "s" });
-        table.row(&[
-            name("LOAD DATA LOCAL INFILE, no offsets"),
-            number(loaded),
-            String::new(),
-            String::new(),
-            String::new(),
-            maybe(cpu),
-            String::new(),
-        ]);
-        let Drained { rate, cpu, memory } = drained;
-        let ratio = format!("{:.0} %", rate / loaded * 100.0);
-        let cpu = |at: usize| maybe(cpu.get(at).copied().flatten());
-        table.row(&[name("listener"), number(rate), ratio, cpu(0), cpu(1), cpu(2), memory]);
     }
+    print(options.rows, &loads, &drains);
     Ok(())
+}
+
+fn print(rows: u64, loads: &[Vec<Loaded>; 2], drains: &[Vec<Drained>; 2]) {
+    let columns = ["", "rows/s", "of LOAD DATA", "CPU-µs a row: listener", "Kafka", "MySQL", "MiB (most)"];
+    let title = format!(
+        "Kafka to MySQL, {} records of {} accounts (medians of {ROUNDS} rounds)",
+        number(rows as f64),
+        super::ACCOUNTS
+    );
+    let table = Table::begin(&title, &columns);
+    let names = ["1 connection", "2 connections"];
+    let of_one = median(loads[0].iter().map(|loaded| loaded.rate).collect());
+    let percent = |rate: f64| format!("{:.0} %", rate / of_one * 100.0);
+    for (name, loads) in names.iter().zip(loads) {
+        let rate = median(loads.iter().map(|loaded| loaded.rate).collect());
+        let cpu = maybe(medians(loads.iter().map(|loaded| loaded.cpu)));
+        let name = format!("LOAD DATA LOCAL INFILE, {name}, no offsets");
+        table.row(&[name, number(rate), percent(rate), String::new(), String::new(), cpu, String::new()]);
+    }
+    for (name, drains) in names.iter().zip(drains) {
+        let rate = median(drains.iter().map(|drained| drained.rate).collect());
+        let cpu =
+            |at: usize| maybe(medians(drains.iter().map(|drained| drained.cpu.get(at).copied().flatten())));
+        let memory = drains.last().map(|drained| drained.memory.clone()).unwrap_or_default();
+        table.row(&[
+            format!("listener, {name}"),
+            number(rate),
+            percent(rate),
+            cpu(0),
+            cpu(1),
+            cpu(2),
+            memory,
+        ]);
+    }
+}
+
+fn medians(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    values.collect::<Option<Vec<_>>>().map(median)
 }
 
 /// What was seen of a listener.
@@ -60,6 +88,13 @@ struct Drained {
     /// Of the listener, Kafka and MySQL.
     cpu: Vec<Option<f64>>,
     memory: String,
+}
+
+/// What was seen of LOAD DATA.
+struct Loaded {
+    rate: f64,
+    /// Of MySQL.
+    cpu: Option<f64>,
 }
 
 /// Lets a listener record a topic.
@@ -94,8 +129,8 @@ async fn progress(database: &Database, topic: &str, wanted: u64) -> anyhow::Resu
     }
 }
 
-/// Loads the rows of a dump into a new table, over as many connections; rows a second, and MySQL's CPU for a row.
-async fn load(dump: &TempDir, connections: u8, rows: u64) -> anyhow::Result<(f64, Option<f64>)> {
+/// Loads the rows of a dump into a new table, over as many connections.
+async fn load(dump: &TempDir, connections: u8, rows: u64) -> anyhow::Result<Loaded> {
     let database = Database::create().await?;
     let [_, mysql] = servers();
     let (before, begun) = (Cpu::of(&[mysql]), Instant::now());
@@ -106,5 +141,5 @@ async fn load(dump: &TempDir, connections: u8, rows: u64) -> anyhow::Result<(f64
     loaded?;
     let count = count?;
     ensure!(count == rows, "{count} rows of {rows}");
-    Ok((rows as f64 / time.as_secs_f64(), cpu.first().copied().flatten()))
+    Ok(Loaded { rate: rows as f64 / time.as_secs_f64(), cpu: cpu.first().copied().flatten() })
 }

@@ -18,12 +18,11 @@ use super::{
     App,
     auth::Writer,
     body::{self, Media},
-    json::Sent,
     preference,
     problem::{Document, Problem},
     submit::{self, ReceiptState, Request},
 };
-use crate::publish::{Acceptance, Published};
+use crate::publish::{Acceptance, Published, Sent};
 
 /// The most records of a batch.
 const RECORDS_MAX: usize = 1_000;

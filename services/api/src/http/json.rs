@@ -6,20 +6,13 @@
 
 use std::{borrow::Cow, fmt};
 
-use fluxo_core::{
-    Invalid, Submission, id::IdempotencyKey, invalid::Field, text::METADATA_MAX, transaction::Draft,
-};
+use fluxo_core::{Invalid, id::IdempotencyKey, invalid::Field, text::METADATA_MAX, transaction::Draft};
 use serde::{
     Deserialize,
     de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-/// What a client wants to have recorded, and what it calls it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
-    pub(crate) submission: Submission,
-    pub(crate) key: Option<IdempotencyKey>,
-}
+use crate::publish::Sent;
 
 /// Why a text is not a transaction. It never repeats the text.
 #[derive(Debug, PartialEq, Eq)]

@@ -19,12 +19,12 @@ use super::{
     App,
     auth::Writer,
     body::{self, Media},
-    json::{self, Rejected, Sent},
+    json::{self, Rejected},
     preference,
     problem::{Document, Problem},
 };
 use crate::{
-    publish::{Acceptance, Published},
+    publish::{Acceptance, Published, Sent},
     trace::Trace,
 };
 

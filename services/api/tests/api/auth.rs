@@ -95,6 +95,14 @@ async fn nobody_is_open_by_accident() {
     assert!(start("none", &["--api-keys-file=keys.json"]).await.contains("FLUXO_API_AUTH is none"));
 }
 
+#[test]
+fn settings_that_do_not_fit_together_end_the_program_with_code_64() {
+    let needed = ["--kafka-bootstrap-servers=b:1", "--database-url=mysql://h/d"];
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_api")).args(needed).output().unwrap();
+    assert_eq!(ended.status.code(), Some(64));
+    assert!(String::from_utf8(ended.stderr).unwrap().contains("FLUXO_API_KEYS_FILE is needed"));
+}
+
 #[tokio::test]
 async fn a_client_that_sends_too_fast_is_429_and_others_are_not() {
     let (api, _file) = guarded(&["--api-rate-limit=1"]).await;

@@ -7,6 +7,7 @@ mod auth;
 mod batch;
 mod idempotency;
 mod kafka;
+mod killed;
 mod limits;
 mod operation;
 mod reads;

@@ -14,6 +14,14 @@ pub const BAD_SETTINGS: u8 = 64;
 pub trait Settings: Parser {
     /// The part that every process has.
     fn run(&self) -> &RunSettings;
+
+    /// Looks whether the settings fit together.
+    ///
+    /// # Errors
+    /// Which do not, by their variables, and what would.
+    fn check(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 /// Runs a service: parses its settings, starts logs and traces, and runs `serve` until it ends or is told to.
@@ -28,6 +36,10 @@ pub fn main<S: Settings>(
         Ok(settings) => settings,
         Err(code) => return code,
     };
+    if let Err(error) = settings.check() {
+        failed(&error);
+        return ExitCode::from(BAD_SETTINGS);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&anyhow::Error::new(error).context("cannot start the runtime")),

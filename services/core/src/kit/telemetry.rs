@@ -18,35 +18,37 @@ pub struct Telemetry(Option<SdkTracerProvider>);
 /// # Errors
 /// When the filter or the endpoint cannot be used, or something else has started logs already.
 pub fn init(service: &'static str, settings: &LogSettings) -> anyhow::Result<Telemetry> {
-    let filter = || {
-        EnvFilter::builder().parse(&settings.log).with_context(|| {
-            format!("FLUXO_LOG is not a filter such as info,fluxo_api=debug: {}", settings.log)
-        })
-    };
+    // One for all layers: with a filter of its own on each, a question whether something would be logged, which
+    // librdkafka's wrapper asks, makes the next line of its thread go lost.
+    let filter = EnvFilter::builder().parse(&settings.log).with_context(|| {
+        format!("FLUXO_LOG is not a filter such as info,fluxo_api=debug: {}", settings.log)
+    })?;
     let logs = match settings.log_format {
         LogFormat::Json => tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
             .with_current_span(false)
             .with_writer(std::io::stderr)
-            .with_filter(filter()?)
             .boxed(),
-        LogFormat::Pretty => tracing_subscriber::fmt::layer()
-            .with_target(false)
-            .with_writer(std::io::stderr)
-            .with_filter(filter()?)
-            .boxed(),
+        LogFormat::Pretty => {
+            tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr).boxed()
+        }
     };
     let provider =
         settings.otlp_endpoint.as_deref().map(|endpoint| exporter(service, endpoint)).transpose()?;
     let traces = match &provider {
         Some(provider) => {
             global::set_text_map_propagator(TraceContextPropagator::new());
-            Some(tracing_opentelemetry::layer().with_tracer(provider.tracer(service)).with_filter(filter()?))
+            Some(tracing_opentelemetry::layer().with_tracer(provider.tracer(service)))
         }
         None => None,
     };
-    tracing_subscriber::registry().with(logs).with(traces).try_init().context("logs were started twice")?;
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(logs)
+        .with(traces)
+        .try_init()
+        .context("logs were started twice")?;
     Ok(Telemetry(provider))
 }
 

@@ -5,9 +5,7 @@ use std::{
     process::Stdio,
 };
 
-use clap::Parser;
-use fluxo_api::Api;
-use fluxo_core::{Account, Currency, Kind, TransactionId, kit::shutdown::Shutdown};
+use fluxo_core::{Account, Currency, Kind, TransactionId};
 use fluxo_testkit::eventually;
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
@@ -53,29 +51,6 @@ fn body(numbers: std::ops::Range<usize>) -> Value {
         json!({"account": account, "kind": kind, "amount": amount, "currency": "BRL"})
     };
     numbers.map(one).collect()
-}
-
-/// An api in this process, and where it listens.
-async fn serve(pipeline: &Pipeline) -> (String, Shutdown, tokio::task::JoinHandle<anyhow::Result<()>>) {
-    let settings = fluxo_api::Settings::try_parse_from([
-        "api",
-        "--api-listen=127.0.0.1:0",
-        "--admin-listen=127.0.0.1:0",
-        "--api-auth=none",
-        &format!("--kafka-bootstrap-servers={}", pipeline.topic.bootstrap_servers),
-        &format!("--kafka-topic={}", pipeline.topic.name),
-        &format!("--database-url={}", pipeline.database.url),
-    ]);
-    let api = Api::bind(settings.unwrap()).await.unwrap();
-    let (address, admin) = (api.local_addr().unwrap(), api.admin_addr().unwrap());
-    let shutdown = Shutdown::manual();
-    let task = tokio::spawn(api.serve(shutdown.clone()));
-    eventually("an api that is ready", PATIENCE, async || {
-        let ready = reqwest::get(format!("http://{admin}/readyz")).await.ok()?;
-        ready.status().is_success().then_some(())
-    })
-    .await;
-    (format!("http://{address}"), shutdown, task)
 }
 
 /// Posts all transactions, in batches, from four clients at once; the accepted ids.
@@ -150,10 +125,11 @@ fn on_the_topic(pipeline: &Pipeline) -> BTreeMap<String, Vec<TransactionId>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_accepted_transaction_is_one_row_in_order_though_a_listener_is_killed() {
     let pipeline = Pipeline::new(PARTITIONS).await;
-    let (api, shutdown, serving) = serve(&pipeline).await;
+    let api = pipeline.serve_api(&[]).await;
     let (mut first, mut second) = (spawn(&pipeline), spawn(&pipeline));
 
-    let posting = tokio::spawn(async move { post_all(&api).await });
+    let url = api.url.clone();
+    let posting = tokio::spawn(async move { post_all(&url).await });
     eventually("a part of the rows", PATIENCE, async || (recorded(&pipeline).await > 10_000).then_some(()))
         .await;
     first.kill().await.unwrap();
@@ -168,8 +144,7 @@ async fn every_accepted_transaction_is_one_row_in_order_though_a_listener_is_kil
     for listener in [&mut first, &mut second] {
         assert_eq!(listener.try_wait().unwrap(), None, "a listener has ended by itself");
     }
-    shutdown.drain();
-    serving.await.unwrap().unwrap();
+    api.stop().await;
     check(&pipeline, &accepted).await;
 }
 

@@ -5,3 +5,4 @@ mod exactly_once;
 mod flow;
 mod identity;
 mod pipeline;
+mod trace;

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser;
+use fluxo_api::Api;
 use fluxo_core::{
     Accepted, Account, Client, Currency, Timestamp, TransactionId, kit::shutdown::Shutdown, message,
     settings::DatabaseSettings, transaction::Draft,
@@ -30,6 +31,13 @@ pub(crate) struct Pipeline {
 /// A listener of a pipeline.
 pub(crate) struct Running {
     pub(crate) admin: SocketAddr,
+    shutdown: Shutdown,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+/// An api of a pipeline.
+pub(crate) struct Serving {
+    pub(crate) url: String,
     shutdown: Shutdown,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -80,6 +88,27 @@ impl Pipeline {
         Running { admin, shutdown, task }
     }
 
+    /// An api in this process, with these flags besides, that everybody may call. It is ready.
+    pub(crate) async fn serve_api(&self, flags: &[&str]) -> Serving {
+        let own = [
+            "api",
+            "--api-listen=127.0.0.1:0",
+            "--admin-listen=127.0.0.1:0",
+            "--api-auth=none",
+            &format!("--kafka-bootstrap-servers={}", self.topic.bootstrap_servers),
+            &format!("--kafka-topic={}", self.topic.name),
+            &format!("--database-url={}", self.database.url),
+        ];
+        let settings = fluxo_api::Settings::try_parse_from(own.iter().chain(flags)).unwrap();
+        let api = Api::bind(settings).await.unwrap();
+        let (url, readiness) = (format!("http://{}", api.local_addr().unwrap()), api.readiness());
+        let shutdown = Shutdown::manual();
+        let task = tokio::spawn(api.serve(shutdown.clone()));
+        let ready = async || readiness.missing().is_empty().then_some(());
+        eventually("an api that is ready", PATIENCE, ready).await;
+        Serving { url, shutdown, task }
+    }
+
     /// Puts a transaction on the topic as the api does.
     pub(crate) fn send(&self, accepted: &Accepted) {
         self.send_raw(accepted.transaction.account.as_str().as_bytes(), &message::encode(accepted));
@@ -115,6 +144,14 @@ impl Pipeline {
         let (account, currency) = (Account::parse(account).unwrap(), Currency::parse("BRL").unwrap());
         let rows = self.store.statement(&account, currency, 0, 1_000).await.unwrap();
         rows.iter().map(|row| row.accepted.transaction.id).collect()
+    }
+}
+
+impl Serving {
+    /// Tells it to drain, and waits until it has ended.
+    pub(crate) async fn stop(self) {
+        self.shutdown.drain();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("it ends in time").unwrap().unwrap();
     }
 }
 

@@ -23,7 +23,7 @@ const COLUMNS: &str = "id, account, currency, account_seq, kind, amount, scale, 
 const COLUMN_COUNT: usize = 19;
 
 /// The most rows of one statement: 19 placeholders each stay below the 32,766 that SQLite takes.
-const ROWS_MAX: usize = 1024;
+const ROWS_MAX: usize = 256;
 /// The most keys of one statement that reads.
 const KEYS_MAX: usize = 128;
 
