@@ -8,6 +8,7 @@
 //! - [`command`]: the program.
 
 pub mod command;
+pub mod controller;
 pub mod crd;
 pub mod kafka;
 pub mod lag;

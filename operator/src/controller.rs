@@ -1,0 +1,5 @@
+//! Keeps what pipelines describe true.
+
+pub mod build;
+pub mod model;
+pub mod validate;

@@ -1,0 +1,1 @@
+//! Makes the objects of a pipeline. Pure, and never fails.
