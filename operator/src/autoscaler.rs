@@ -18,7 +18,6 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
-    runtime::reflector::{ObjectRef, Store},
 };
 use serde_json::json;
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -28,9 +27,10 @@ pub use clusters::Clusters;
 pub use report::Report;
 
 use crate::{
+    controller::apply::Seen,
     lag::Unknown,
     metrics::Metrics,
-    scaling::{Observation, Replicas, decide},
+    scaling::{Decision, Observation, Replicas, decide},
 };
 use board::Watched;
 
@@ -43,7 +43,7 @@ const AWAY: Duration = Duration::from_secs(5);
 /// How often the oldest unread record is looked at, which needs a connection.
 const AGE_INTERVAL: Duration = Duration::from_secs(15);
 /// How often connections that nobody needs any more are closed.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// The loop.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ pub struct Autoscaler {
     /// Writes the scale of Deployments.
     pub client: Client,
     /// The Deployments of listeners.
-    pub deployments: Store<Deployment>,
+    pub deployments: Seen<Deployment>,
     /// What to look at, and what was seen.
     pub board: Board,
     /// The connections to Kafka.
@@ -112,10 +112,7 @@ impl Autoscaler {
             watched.oldest = self.oldest(target, &observation).await;
             watched.age_at = Some(Instant::now());
         }
-        let written = match decision.write().filter(|_| target.writes) {
-            Some(to) => self.write(key, target, to, &mut watched, decision.reason.as_str()).await,
-            None => false,
-        };
+        let written = target.writes && self.write(key, target, &decision, &mut watched).await;
         let is_away = matches!(observation.offsets, Err(Unknown::Away(_)));
         watched.note(decision, written);
         if self.board.publish(key, &mut watched) {
@@ -126,8 +123,7 @@ impl Autoscaler {
 
     /// The listeners as the Deployment tells; `None` while there is none.
     fn replicas(&self, key: &Key, target: &Target, watched: &mut Watched) -> Option<Replicas> {
-        let of = ObjectRef::new(&target.deployment).within(&key.namespace);
-        let deployment = self.deployments.get(&of)?;
+        let deployment = self.deployments.get(&key.namespace, &target.deployment)?;
         let count = |count: Option<i32>| u32::try_from(count.unwrap_or(0)).unwrap_or(0);
         let declared = count(deployment.spec.as_ref()?.replicas);
         let ready = count(deployment.status.as_ref().and_then(|status| status.ready_replicas));
@@ -161,8 +157,9 @@ impl Autoscaler {
         Some(oldest?.elapsed().unwrap_or_default())
     }
 
-    /// Writes the number of listeners; whether that succeeded.
-    async fn write(&self, key: &Key, target: &Target, to: u32, watched: &mut Watched, why: &'static str) -> bool {
+    /// Writes the number of listeners, if it is to change; whether that succeeded.
+    async fn write(&self, key: &Key, target: &Target, decision: &Decision, watched: &mut Watched) -> bool {
+        let Some(to) = decision.write() else { return false };
         let scale = json!({
             "apiVersion": "autoscaling/v1",
             "kind": "Scale",
@@ -174,7 +171,7 @@ impl Autoscaler {
         match deployments.patch_scale(&target.deployment, &by, &Patch::Apply(&scale)).await {
             Ok(_) => {
                 self.metrics.wrote("Scale");
-                self.metrics.scaled(why);
+                self.metrics.scaled(decision.reason.as_str());
                 watched.wrote = Some((to, Instant::now()));
                 true
             }

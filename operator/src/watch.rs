@@ -90,7 +90,12 @@ impl Watcher {
         let kind = K::kind(dyntype).into_owned();
         let name = format!("{kind} {}", api.resource_url());
         let metrics = self.metrics.clone();
-        let installed = installed(api.clone(), kind.clone(), metrics.clone());
+        let (asked, waited) = (api.clone(), installed(api.clone(), kind.clone(), metrics.clone()));
+        // Of what is not installed there is nothing, and that is known at once.
+        let nothing = stream::once(async move { is_missing(&asked).await }).flat_map(|missing| {
+            let nothing = [watcher::Event::Init, watcher::Event::InitDone];
+            stream::iter(missing.then_some(nothing).into_iter().flatten())
+        });
         let events = watcher(api, config.timeout(ASKS_ANEW_SECS)).backoff(Retry::default()).filter_map(
             move |event| {
                 let event = event.inspect_err(|error| {
@@ -100,7 +105,8 @@ impl Watcher {
                 std::future::ready(event.ok())
             },
         );
-        let events = stream::once(installed).map(|()| None).chain(events.map(Some));
+        let waited = stream::once(waited).map(|()| None);
+        let events = nothing.map(Some).chain(waited).chain(events.map(Some));
         let heartbeat = self.heartbeat.clone();
         let beats = beats().map(move |()| {
             heartbeat.beat(&name);
@@ -115,13 +121,19 @@ async fn installed<K>(api: Api<K>, kind: String, metrics: Metrics)
 where
     K: Clone + DeserializeOwned + Debug,
 {
-    while let Err(kube::Error::Api(status)) = api.list_metadata(&ListParams::default().limit(1)).await
-        && status.code == 404
-    {
+    while is_missing(&api).await {
         metrics.watch_failed(&kind);
         tracing::debug!(watch.kind = kind, "not installed: it is looked for again and again");
         tokio::time::sleep(NOT_INSTALLED).await;
     }
+}
+
+async fn is_missing<K>(api: &Api<K>) -> bool
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let asked = api.list_metadata(&ListParams::default().limit(1)).await;
+    matches!(asked, Err(kube::Error::Api(status)) if status.code == 404)
 }
 
 fn beats() -> impl Stream<Item = ()> + Send {

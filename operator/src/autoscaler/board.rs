@@ -7,13 +7,13 @@ use std::{
 };
 
 use futures::channel::mpsc::UnboundedSender;
-use kube::runtime::reflector::ObjectRef;
+use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use super::{Report, report};
 use crate::{
     crd::{self, TransactionPipeline},
     kafka::Connection,
-    scaling::{Decision, History, Learned, Policy},
+    scaling::{Decision, History, Learned, Policy, Rate},
 };
 
 /// A pipeline.
@@ -23,6 +23,16 @@ pub struct Key {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Its uid: another one of that name has another.
+    pub uid: String,
+}
+
+impl Key {
+    /// That of a pipeline which the API server keeps.
+    pub fn of(pipeline: &TransactionPipeline) -> Self {
+        let namespace = pipeline.namespace().unwrap_or_default();
+        Self { namespace, name: pipeline.name_any(), uid: pipeline.uid().unwrap_or_default() }
+    }
 }
 
 /// What the loop needs to know of a pipeline.
@@ -93,6 +103,18 @@ impl Board {
         pipelines.insert(key, pipeline);
     }
 
+    /// Nothing is to be written for this pipeline until it is put again; it is looked at all the same.
+    pub fn pause(&self, key: &Key) {
+        if let Some(pipeline) = self.lock().get_mut(key) {
+            Arc::make_mut(&mut pipeline.target).writes = false;
+        }
+    }
+
+    /// All that are looked at.
+    pub fn keys(&self) -> Vec<Key> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// This pipeline is not to be looked at any more.
     pub fn remove(&self, key: &Key) {
         self.lock().remove(key);
@@ -152,8 +174,8 @@ impl Board {
 impl Watched {
     fn new(decisions: &[crd::Decision]) -> Self {
         let learned = decisions.iter().find_map(|decision| decision.inputs.kept_per_second_and_replica);
-        let learned = learned.and_then(|rate| u32::try_from(rate).ok()).filter(|rate| *rate > 0);
-        let learned = learned.map(|rate| Learned { rate: report::rate(rate) });
+        let learned = learned.and_then(|rate| u64::try_from(rate).ok()).filter(|rate| *rate > 0);
+        let learned = learned.map(|rate| Learned { rate: Rate::per_second(rate) });
         Self {
             began: Instant::now(),
             history: History::new(learned),

@@ -87,7 +87,7 @@ pub(super) fn recommends_a_change(decision: &Decision) -> bool {
 /// A decision as the status lists it.
 pub(super) fn decision(decision: &Decision, oldest: Option<Duration>) -> crd::Decision {
     let Decision { replicas, inputs, .. } = decision;
-    let whole = |rate: Rate| i64::try_from(rate.records_in(Duration::from_secs(1))).ok();
+    let whole = |rate: Rate| i64::try_from(rate.thousandths() / 1_000).ok();
     let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     crd::Decision {
         at: Time(jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default()),
@@ -103,11 +103,6 @@ pub(super) fn decision(decision: &Decision, oldest: Option<Duration>) -> crd::De
             ready_replicas: Some(count(inputs.replicas.ready)),
         },
     }
-}
-
-/// So many records a second.
-pub(super) const fn rate(records: u32) -> Rate {
-    Rate::per_second(records)
 }
 
 /// To 1, 2 or 5 and zeros, upwards.

@@ -21,7 +21,8 @@ use super::{
 };
 use crate::metrics::Metrics;
 
-pub use children::Children;
+pub use children::{Children, Seen};
+pub(super) use children::{image, is_rolled_out};
 pub use migration::Migration;
 pub(super) use migration::Retries;
 pub(super) use object::Ledger;
@@ -64,7 +65,7 @@ pub enum Problem {
 }
 
 /// What became of what was built.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outcome {
     /// What there is now.
     pub resources: Resources<Applied>,
@@ -148,7 +149,7 @@ impl Applier {
         let (listener, api) = self.children.deployments_of(identity);
         let migration = self.children.job(identity);
         let state = migration.as_ref().map(Migration::of).unwrap_or_default();
-        let resources = Resources { listener, api, migration, ..Resources::default() };
+        let resources = Resources { migration, listener, api, ..Resources::empty() };
         Outcome { resources, migration: state, ..Outcome::default() }
     }
 
@@ -173,6 +174,19 @@ impl Applier {
     }
 }
 
+impl Default for Outcome {
+    /// Nothing was looked at.
+    fn default() -> Self {
+        Self {
+            resources: Resources::empty(),
+            problems: Vec::new(),
+            topics: TopicsState::default(),
+            migration: Migration::default(),
+            api_waits: false,
+        }
+    }
+}
+
 /// One pass over the objects of one pipeline.
 struct Pass<'a> {
     applier: &'a Applier,
@@ -187,8 +201,8 @@ impl Pass<'_> {
         K: Object,
     {
         let Some(wanted) = wanted else { return Ok(None) };
-        let uid = &self.identity.uid;
-        match self.applier.ensure(seen, wanted, |live| is_owned_by(live, uid)).await? {
+        let owner = self.identity;
+        match self.applier.ensure(seen, wanted, owner, |live| is_owned_by(live, &owner.uid)).await? {
             Ok(applied) => Ok(Some(applied)),
             Err(problem) => {
                 self.problems.push(problem);
@@ -253,12 +267,19 @@ impl<K> Object for K where
 }
 
 fn names<'a, K: Object>(wanted: impl IntoIterator<Item = &'a K>) -> Vec<String> {
-    wanted.into_iter().map(|object| object.name_any()).collect()
+    wanted.into_iter().map(kube::ResourceExt::name_any).collect()
 }
 
 fn named<K: Object>(object: &K) -> Named {
     let namespace = object.namespace().unwrap_or_default();
     Named { kind: K::kind(&()).into_owned(), namespace, name: object.name_any() }
+}
+
+impl Named {
+    /// An object, as a person names it.
+    pub fn new(kind: &str, namespace: &str, name: &str) -> Self {
+        Self { kind: kind.into(), namespace: namespace.into(), name: name.into() }
+    }
 }
 
 impl fmt::Display for Named {
@@ -285,7 +306,7 @@ impl fmt::Display for Problem {
 }
 
 impl Error {
-    fn new(verb: &'static str, what: Named, source: kube::Error) -> Self {
+    pub(super) fn new(verb: &'static str, what: Named, source: kube::Error) -> Self {
         Self { verb, what, source: Box::new(source) }
     }
 }

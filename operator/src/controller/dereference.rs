@@ -55,8 +55,8 @@ async fn beside_strimzi(
     kafka: &crd::Kafka,
 ) -> Result<Strimzi, Error> {
     let namespace = named.namespace.as_deref().unwrap_or(pipeline_namespace);
-    let names = [&kafka.topic.name, &kafka.dead_letter_name()].map(|topic| KafkaTopic::object_name(topic));
-    let topics = names.into_iter().map(|name| async move {
+    let both = [&kafka.topic.name, &kafka.dead_letter_name()].map(|topic| KafkaTopic::object_name(topic));
+    let topics = both.into_iter().map(|name| async move {
         let topic = get::<KafkaTopic>(client, namespace, &name).await?;
         Ok(topic.ok().map(|topic| (name, topic)))
     });

@@ -15,10 +15,7 @@ use kube::{
 };
 
 use super::{Object, is_owned_by};
-use crate::controller::model::{
-    HttpRoute, Identity,
-    strimzi::{Kafka, KafkaTopic},
-};
+use crate::controller::model::{HttpRoute, Identity, strimzi::KafkaTopic};
 
 /// The objects of one kind, in all namespaces that are watched.
 #[derive(Clone)]
@@ -37,10 +34,16 @@ pub struct Children {
     pub services: Seen<Service>,
     pub ingresses: Seen<Ingress>,
     pub http_routes: Seen<HttpRoute>,
-    pub kafkas: Seen<Kafka>,
 }
 
 impl<K: Object> Seen<K> {
+    /// Waits until their watches have told once what there is. One that ended is told by its task.
+    async fn ready(&self) {
+        for store in &self.0 {
+            _ = store.wait_until_ready().await;
+        }
+    }
+
     /// One that was seen.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
         let of = ObjectRef::new(name).within(namespace);
@@ -57,6 +60,18 @@ impl<K: Object> Seen<K> {
 }
 
 impl Children {
+    /// Waits until the watches of all kinds have told once what there is.
+    pub async fn ready(&self) {
+        self.kafka_topics.ready().await;
+        self.network_policies.ready().await;
+        self.jobs.ready().await;
+        self.disruption_budgets.ready().await;
+        self.deployments.ready().await;
+        self.services.ready().await;
+        self.ingresses.ready().await;
+        self.http_routes.ready().await;
+    }
+
     pub(super) fn deployment(&self, namespace: &str, name: &str) -> Option<Deployment> {
         self.deployments.get(namespace, name).map(|deployment| (*deployment).clone())
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use kube::{
@@ -13,11 +13,13 @@ use kube::{
 use serde_json::Value;
 
 use super::{Applier, Error, FIELD_MANAGER, Object, Problem, children::Seen, named};
+use crate::controller::model::Identity;
 
 /// How each object was after it was last applied. While neither what is wanted nor what is there differs from that,
-/// there is nothing to write. It is lost with the process: then each is applied once more, which changes nothing.
+/// there is nothing to write. It is lost with the process: then each is applied once more, which changes nothing. By
+/// the uid of the pipeline, and of the object.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(Arc<Mutex<HashMap<String, Entry>>>);
+pub struct Ledger(Arc<Mutex<HashMap<String, HashMap<String, Entry>>>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
@@ -33,18 +35,17 @@ impl Applier {
         &self,
         seen: &Seen<K>,
         wanted: &K,
+        owner: &Identity,
         is_ours: impl Fn(&K) -> bool,
     ) -> Result<Result<K, Problem>, Error> {
         let what = named(wanted);
         let api = Api::<K>::namespaced(self.client.clone(), &what.namespace);
-        let there = match seen.get(&what.namespace, &what.name) {
-            Some(there) => Some(there),
+        let mut there = seen.get(&what.namespace, &what.name);
+        if there.is_none() {
             // What is not labelled as ours is not watched, and may be there.
-            None => {
-                let there = api.get_opt(&what.name).await;
-                there.map_err(|error| Error::new("reading", what.clone(), error))?.map(Arc::new)
-            }
-        };
+            let found = api.get_opt(&what.name).await;
+            there = found.map_err(|error| Error::new("reading", what.clone(), error))?.map(Arc::new);
+        }
         let mut body = serde_json::to_value(wanted).expect("an object is JSON");
         let digest_of_wanted = digest(&body);
         if let Some(there) = &there {
@@ -52,7 +53,7 @@ impl Applier {
                 return Ok(Err(Problem::Foreign(what)));
             }
             let is_going = there.meta().deletion_timestamp.is_some();
-            if is_going || self.ledger.is_in_sync(&**there, digest_of_wanted) {
+            if is_going || self.ledger.is_in_sync(owner, &**there, digest_of_wanted) {
                 return Ok(Ok((**there).clone()));
             }
             // Never another one that took its name meanwhile.
@@ -62,7 +63,7 @@ impl Applier {
         match api.patch(&what.name, &by, &Patch::Apply(&body)).await {
             Ok(applied) => {
                 self.metrics.wrote(&what.kind);
-                self.ledger.note(&applied, digest_of_wanted);
+                self.ledger.note(owner, &applied, digest_of_wanted);
                 Ok(Ok(applied))
             }
             Err(kube::Error::Api(status)) if is_a_refusal(status.code) => {
@@ -99,24 +100,26 @@ impl Applier {
 }
 
 impl Ledger {
-    fn is_in_sync<K: Object>(&self, there: &K, wanted: u64) -> bool {
-        let Some(key) = there.uid() else { return false };
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = entries.get(&key).copied() else { return false };
-        drop(entries);
+    fn is_in_sync<K: Object>(&self, owner: &Identity, there: &K, wanted: u64) -> bool {
+        let noted = self.lock().get(&owner.uid).and_then(|noted| noted.get(there.meta().uid.as_ref()?).copied());
+        let Some(entry) = noted else { return false };
         entry.wanted == wanted && (version(there) < entry.version || digest_there(there) == entry.there)
     }
 
-    fn note<K: Object>(&self, applied: &K, wanted: u64) {
-        if let Some(key) = applied.uid() {
+    fn note<K: Object>(&self, owner: &Identity, applied: &K, wanted: u64) {
+        if let Some(uid) = applied.uid() {
             let entry = Entry { wanted, there: digest_there(applied), version: version(applied) };
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
+            self.lock().entry(owner.uid.clone()).or_default().insert(uid, entry);
         }
     }
 
-    /// Forgets objects that are gone.
-    pub(in crate::controller) fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    /// Keeps only what it knows of these pipelines, by uid.
+    pub(in crate::controller) fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        self.lock().retain(|owner, _| is_there(owner));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<String, Entry>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
