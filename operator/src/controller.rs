@@ -3,3 +3,6 @@
 pub mod build;
 pub mod model;
 pub mod validate;
+
+#[cfg(test)]
+mod fixtures;
