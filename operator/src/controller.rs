@@ -13,6 +13,9 @@ pub mod status;
 pub mod topics;
 pub mod validate;
 
+#[cfg(test)]
+mod fixtures;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -274,7 +277,7 @@ impl Context {
                 && theirs.bootstrap_servers.as_deref().is_some_and(|theirs| share_a_broker(theirs, brokers))
                 && [&theirs.topic.name, &theirs.dead_letter_name()].iter().any(|theirs| topics.contains(theirs))
         };
-        let rivals = self.pipelines.iter().flat_map(|store| store.state_filter(&is_rival));
+        let rivals = self.pipelines.iter().flat_map(|store| store.state_filter(is_rival));
         rivals.min_by_key(|rival| age(rival)).and_then(|rival| Identity::of(&rival))
     }
 

@@ -136,13 +136,11 @@ impl Process {
             };
             self.watcher.metrics.leads(false);
             self.watcher.heartbeat.clear();
-            match ended {
-                Some(ended) => {
-                    lease::give_back(&lease).await;
-                    return ended;
-                }
-                None => tracing::warn!(identity, "the Lease is lost: another process may work"),
+            if let Some(ended) = ended {
+                lease::give_back(&lease).await;
+                return ended;
             }
+            tracing::warn!(identity, "the Lease is lost: another process may work");
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::crd::{PipelineStatus, Reason, TransactionPipeline};
 const NOTE_MOST: usize = 1_000;
 
 /// Tells what turned. Events are for people: one that cannot be written stops nothing.
-pub async fn publish(
+pub(super) async fn publish(
     recorder: &Recorder,
     pipeline: &TransactionPipeline,
     before: Option<&PipelineStatus>,

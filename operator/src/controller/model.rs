@@ -130,8 +130,7 @@ pub fn named_secrets(spec: &crd::TransactionPipelineSpec) -> BTreeSet<&str> {
     ];
     let tls = kafka.tls.as_ref();
     let authorities = [mysql.tls.ca_secret.as_ref(), tls.and_then(|tls| tls.ca_secret.as_ref())];
-    let others =
-        [tls.and_then(|tls| tls.certificate_secret.as_deref()), spec.api.auth.secret.as_deref()];
+    let others = [tls.and_then(|tls| tls.certificate_secret.as_deref()), spec.api.auth.secret.as_deref()];
     users
         .into_iter()
         .flatten()

@@ -10,7 +10,7 @@ use futures::{StreamExt as _, channel::mpsc, future::join_all};
 use kube::{
     Api, Resource, ResourceExt as _,
     runtime::{
-        Predicate as _, WatchStreamExt as _, predicates,
+        Predicate as _, PredicateConfig, WatchStreamExt as _, predicates,
         reflector::{self, ObjectRef, Store},
         watcher,
     },
@@ -120,7 +120,7 @@ impl Starter<'_> {
             .modify(prune)
             .reflect(writer)
             .applied_objects()
-            .predicate_filter(predicates::generation.combine(predicates::finalizers), Default::default());
+            .predicate_filter(predicates::generation.combine(predicates::finalizers), PredicateConfig::default());
         let routes = self.routes.clone();
         self.tasks.spawn(changed.for_each(move |pipeline| {
             if let Ok(pipeline) = pipeline {
@@ -169,12 +169,12 @@ impl Starter<'_> {
         names: fn(&TransactionPipeline, (Option<String>, String)) -> bool,
     ) {
         let events = self.process.watcher.watch(self.api::<K>(namespace), watcher::Config::default(), &());
-        let changed = events.map(Ok).touched_objects().predicate_filter(digest, Default::default());
+        let changed = events.map(Ok).touched_objects().predicate_filter(digest, PredicateConfig::default());
         let (routes, pipelines) = (self.routes.clone(), pipelines.to_vec());
         self.tasks.spawn(changed.for_each(move |object| {
             if let Ok(object) = object {
                 let is_named = |pipeline: &TransactionPipeline| names(pipeline, (object.namespace(), object.name_any()));
-                for pipeline in pipelines.iter().flat_map(|store| store.state_filter(&is_named)) {
+                for pipeline in pipelines.iter().flat_map(|store| store.state_filter(is_named)) {
                     routes.send(ObjectRef::from_obj(&*pipeline));
                 }
             }
@@ -227,17 +227,17 @@ fn names<'a>(
 fn kafka_digest(kafka: &Kafka) -> Option<u64> {
     let status = kafka.status.as_ref();
     let of = (&kafka.spec, status.map(|status| (&status.listeners, &status.cluster_id)));
-    digest(&kafka.metadata.uid, &of)
+    digest(kafka.metadata.uid.as_ref(), &of)
 }
 
 /// Of what is read of a `KafkaUser`.
 fn user_digest(user: &KafkaUser) -> Option<u64> {
     let status = user.status.as_ref();
     let of = (&user.spec, &user.metadata.annotations, status.map(|status| (&status.username, &status.secret)));
-    digest(&user.metadata.uid, &of)
+    digest(user.metadata.uid.as_ref(), &of)
 }
 
-fn digest(uid: &Option<String>, of: &impl serde::Serialize) -> Option<u64> {
+fn digest(uid: Option<&String>, of: &impl serde::Serialize) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     uid.hash(&mut hasher);
     serde_json::to_string(of).ok()?.hash(&mut hasher);

@@ -38,7 +38,7 @@ pub enum Migration {
 
 /// How often the Job of each pipeline failed, and when it was seen to. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Retries(Arc<Mutex<HashMap<(String, String), Failures>>>);
+pub(in crate::controller) struct Retries(Arc<Mutex<HashMap<(String, String), Failures>>>);
 
 #[derive(Clone, Debug)]
 struct Failures {

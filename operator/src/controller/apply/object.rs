@@ -19,7 +19,7 @@ use crate::controller::model::Identity;
 /// there is nothing to write. It is lost with the process: then each is applied once more, which changes nothing. By
 /// the uid of the pipeline, and of the object.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(Arc<Mutex<HashMap<String, HashMap<String, Entry>>>>);
+pub(in crate::controller) struct Ledger(Arc<Mutex<HashMap<String, HashMap<String, Entry>>>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {

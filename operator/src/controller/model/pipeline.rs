@@ -28,7 +28,7 @@ pub struct ValidatedPipeline {
     pub listener: Listener,
     /// What all pods get.
     pub pod_template: crd::PodTemplate,
-    /// Whether there are NetworkPolicies.
+    /// Whether policies of the network say who may reach the pods.
     pub has_network_policies: bool,
 }
 
@@ -204,6 +204,16 @@ impl Identity {
         })
     }
 
+    /// Name of the object that something of the pipeline has, such as `api`: at most 22 characters longer than its own.
+    pub fn child(&self, of: &str) -> String {
+        format!("{}-{of}", self.name)
+    }
+
+    /// Name of the Secret with copies of what Strimzi keeps.
+    pub fn kafka_secret(&self) -> String {
+        self.child("kafka")
+    }
+
     /// What names the pipeline as the owner of an object in its namespace.
     pub fn owner_reference(&self) -> OwnerReference {
         OwnerReference {
@@ -230,10 +240,10 @@ impl KafkaAccess {
         let text = |file: &SecretFile| file.value.reveal().to_owned();
         let tls = self.tls.as_ref().map(|tls| kafka::Tls {
             ca: tls.ca.as_ref().map(text),
-            client: tls.client.as_ref().map(|(certificate, key)| kafka::KeyPair {
-                certificate: text(certificate),
-                key: text(key),
-            }),
+            client: tls
+                .client
+                .as_ref()
+                .map(|(certificate, key)| kafka::KeyPair { certificate: text(certificate), key: text(key) }),
         });
         let sasl = self.sasl.as_ref().map(|sasl| kafka::Sasl {
             mechanism: sasl.mechanism,

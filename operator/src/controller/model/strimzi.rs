@@ -229,9 +229,9 @@ impl KafkaTopic {
             .map(|char| if char.is_ascii_alphanumeric() { char } else { '-' })
             .collect();
         // Topics that differ in case or punctuation only are two.
-        let digest = Sha256::digest(topic);
-        let distinct: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        format!("{}-{distinct}", readable.trim_matches('-')).trim_start_matches('-').into()
+        let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(topic));
+        let distinct = u32::from_be_bytes([a, b, c, d]);
+        format!("{}-{distinct:08x}", readable.trim_matches('-')).trim_start_matches('-').into()
     }
 
     /// The namespace and name of the pipeline that has claimed it.
