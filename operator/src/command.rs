@@ -60,11 +60,10 @@ pub fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
-        Ok(Settings { command: Command::Run(_) }) => {
-            process::main::<Running>("operator", async |Running { command: Only::Run(settings) }, shutdown| {
-                run::run(*settings, shutdown).await
-            })
-        }
+        Ok(Settings { command: Command::Run(_) }) => process::main::<Running>(
+            "operator",
+            async |Running { command: Only::Run(settings) }, shutdown| run::run(*settings, shutdown).await,
+        ),
         Err(code) => code,
     }
 }

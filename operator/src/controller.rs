@@ -99,7 +99,8 @@ pub struct Parts {
 impl Context {
     /// One that has done nothing yet.
     pub fn new(parts: Parts) -> Self {
-        let Parts { client, installation, pipelines, children, clusters, board, recorder, metrics, resync } = parts;
+        let Parts { client, installation, pipelines, children, clusters, board, recorder, metrics, resync } =
+            parts;
         let applier = Applier {
             client: client.clone(),
             children,
@@ -211,7 +212,8 @@ impl Context {
         // apply (asks the API server and Kafka)
         let rival = self.rival(pipeline);
         let request = topics::Request { pipeline: &validated, rival: rival.as_ref() };
-        let applied = Box::pin(self.applier.apply(identity, request, prepared)).await.map_err(Error::Apply)?;
+        let applied =
+            Box::pin(self.applier.apply(identity, request, prepared)).await.map_err(Error::Apply)?;
         if applied.topics.is_of_another() {
             self.board.pause(&Key::of(pipeline));
         } else {
@@ -275,7 +277,9 @@ impl Context {
             other.metadata.uid != pipeline.metadata.uid
                 && age(other) < age(pipeline)
                 && theirs.bootstrap_servers.as_deref().is_some_and(|theirs| share_a_broker(theirs, brokers))
-                && [&theirs.topic.name, &theirs.dead_letter_name()].iter().any(|theirs| topics.contains(theirs))
+                && [&theirs.topic.name, &theirs.dead_letter_name()]
+                    .iter()
+                    .any(|theirs| topics.contains(theirs))
         };
         let rivals = self.pipelines.iter().flat_map(|store| store.state_filter(is_rival));
         rivals.min_by_key(|rival| age(rival)).and_then(|rival| Identity::of(&rival))

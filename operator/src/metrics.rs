@@ -74,7 +74,11 @@ impl Metrics {
         let of = |metrics: &Self| metrics.clone();
         let Self { reconciles, failures, duration, writes, watch_failures, .. } = of(&metrics);
         registry.register("reconciles", "How often a pipeline was looked at", reconciles);
-        registry.register("reconcile_failures", "How often that failed, by the step and its reason", failures);
+        registry.register(
+            "reconcile_failures",
+            "How often that failed, by the step and its reason",
+            failures,
+        );
         let seconds = || Unit::Seconds;
         registry.register_with_unit("reconcile_duration", "How long it took", seconds(), duration);
         registry.register("writes", "Requests that change something at the API server, by kind", writes);

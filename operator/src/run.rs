@@ -47,7 +47,7 @@ const SWEEP: Duration = Duration::from_secs(10);
 pub struct Operator {
     settings: Settings,
     admin: TcpListener,
-    config: Config,
+    client: Client,
 }
 
 /// Runs the operator until it is told to end.
@@ -56,7 +56,19 @@ pub struct Operator {
 /// Everything that a person must mend before another start can help.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = Config::infer().await.context("there is neither a service account nor a kubeconfig")?;
-    Operator::bind(settings, config).await?.serve(shutdown).await
+    let client = client(config).context("the API server cannot be reached with these settings")?;
+    Operator::bind(settings, client).await?.serve(shutdown).await
+}
+
+/// A client that does not wait for an answer for ever.
+///
+/// # Errors
+/// When the settings cannot be used.
+pub fn client(mut config: Config) -> kube::Result<Client> {
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(ANSWER_TIMEOUT);
+    config.reset_reader_on_write = true;
+    Client::try_from(config)
 }
 
 /// What the parts of the process share.
@@ -73,11 +85,11 @@ impl Operator {
     ///
     /// # Errors
     /// When it cannot be bound.
-    pub async fn bind(settings: Settings, config: Config) -> anyhow::Result<Self> {
+    pub async fn bind(settings: Settings, client: Client) -> anyhow::Result<Self> {
         let address = settings.run.admin_listen;
         let admin =
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-        Ok(Self { settings, admin, config })
+        Ok(Self { settings, admin, client })
     }
 
     /// The address of the admin port.
@@ -93,11 +105,7 @@ impl Operator {
     /// # Errors
     /// Everything that a person must mend before another start can help.
     pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        let Self { settings, admin, mut config } = self;
-        config.connect_timeout = Some(CONNECT_TIMEOUT);
-        config.read_timeout = Some(ANSWER_TIMEOUT);
-        config.reset_reader_on_write = true;
-        let client = Client::try_from(config).context("the API server cannot be reached with these settings")?;
+        let Self { settings, admin, client } = self;
         let mut registry = Registry::with_prefix("fluxo_operator");
         let metrics = Metrics::register(&mut registry);
         let (readiness, heartbeat) = (Readiness::default(), Heartbeat::default());

@@ -69,7 +69,8 @@ impl OperatorSettings {
 
     /// Where Strimzi's resources are watched; `None` for the whole cluster.
     pub fn kafka_namespaces(&self) -> Vec<Option<&str>> {
-        let mut all: Vec<_> = self.operator_namespaces.iter().chain(&self.operator_kafka_namespaces).collect();
+        let mut all: Vec<_> =
+            self.operator_namespaces.iter().chain(&self.operator_kafka_namespaces).collect();
         all.sort_unstable();
         all.dedup();
         match &*all {

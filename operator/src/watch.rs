@@ -96,15 +96,18 @@ impl Watcher {
             let nothing = [watcher::Event::Init, watcher::Event::InitDone];
             stream::iter(missing.then_some(nothing).into_iter().flatten())
         });
-        let events = watcher(api, config.timeout(ASKS_ANEW_SECS)).backoff(Retry::default()).filter_map(
-            move |event| {
+        let events =
+            watcher(api, config.timeout(ASKS_ANEW_SECS)).backoff(Retry::default()).filter_map(move |event| {
                 let event = event.inspect_err(|error| {
                     metrics.watch_failed(&kind);
-                    tracing::warn!(watch.kind = kind, error = error as &dyn std::error::Error, "a watch failed");
+                    tracing::warn!(
+                        watch.kind = kind,
+                        error = error as &dyn std::error::Error,
+                        "a watch failed"
+                    );
                 });
                 std::future::ready(event.ok())
-            },
-        );
+            });
         let waited = stream::once(waited).map(|()| None);
         let events = nothing.map(Some).chain(waited).chain(events.map(Some));
         let heartbeat = self.heartbeat.clone();

@@ -99,7 +99,8 @@ impl Board {
             return;
         }
         let watched = Arc::new(tokio::sync::Mutex::new(Watched::new(decisions)));
-        let pipeline = Pipeline { target: Arc::new(target), watched, report: None, due: Some(Instant::now()) };
+        let pipeline =
+            Pipeline { target: Arc::new(target), watched, report: None, due: Some(Instant::now()) };
         pipelines.insert(key, pipeline);
     }
 

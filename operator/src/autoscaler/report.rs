@@ -55,7 +55,9 @@ impl Report {
 pub(super) fn is_news(before: Option<&Report>, now: &Report, since: Option<Duration>) -> bool {
     let (Some(before), Some(since)) = (before, since) else { return true };
     let decided = (now.reason, now.is_well, now.replicas, now.partitions, now.decisions.first());
-    if (before.reason, before.is_well, before.replicas, before.partitions, before.decisions.first()) != decided {
+    if (before.reason, before.is_well, before.replicas, before.partitions, before.decisions.first())
+        != decided
+    {
         return true;
     }
     since >= FIGURES_STAY && (before.lag, before.oldest_age) != (now.lag, now.oldest_age)
@@ -70,7 +72,9 @@ fn reason(decision: &Decision) -> (crd::Reason, bool) {
         Reason::BudgetSpent => (crd::Reason::RebalanceBudgetSpent, false),
         Reason::PartitionBound => (crd::Reason::PartitionBound, false),
         _ if recommends => (crd::Reason::Recommending, true),
-        Reason::Declared if matches!(decision.inputs.mode, Mode::External(_)) => (crd::Reason::External, true),
+        Reason::Declared if matches!(decision.inputs.mode, Mode::External(_)) => {
+            (crd::Reason::External, true)
+        }
         Reason::Declared => (crd::Reason::Fixed, true),
         Reason::Enough => (crd::Reason::Steady, true),
         Reason::CatchingUp | Reason::Window => (crd::Reason::ScaleInDelayed, true),

@@ -128,7 +128,9 @@ impl Applier {
             let api = prepared.api.as_ref();
             outcome.api_waits = self.children.api_waits(now.listener.as_ref(), api);
             now.api = match api {
-                Some(api) if outcome.api_waits => self.children.deployment(&identity.namespace, &api.name_any()),
+                Some(api) if outcome.api_waits => {
+                    self.children.deployment(&identity.namespace, &api.name_any())
+                }
                 api => pass.one(&self.children.deployments, api).await?,
             };
         } else {
@@ -298,7 +300,10 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign(what) => {
-                write!(f, "{what} is there and is not of this pipeline: remove or rename it, it is left alone")
+                write!(
+                    f,
+                    "{what} is there and is not of this pipeline: remove or rename it, it is left alone"
+                )
             }
             Self::Refused { what, why } => write!(f, "the API server refuses {what}: {why}"),
         }

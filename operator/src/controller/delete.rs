@@ -43,7 +43,10 @@ pub enum Error {
 
 impl Context {
     /// Has the finalizer if topics go with the pipeline, and only then.
-    pub(super) async fn hold_if_topics_are_to_be_deleted(&self, pipeline: &TransactionPipeline) -> Result<(), Error> {
+    pub(super) async fn hold_if_topics_are_to_be_deleted(
+        &self,
+        pipeline: &TransactionPipeline,
+    ) -> Result<(), Error> {
         let is_held = pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
         if is_held == deletes_topics(pipeline) {
             return Ok(());
@@ -64,7 +67,11 @@ impl Context {
         if !pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
             return Ok(Action::await_change());
         }
-        let waits = if deletes_topics(pipeline) { Box::pin(self.delete_topics(pipeline, identity)).await } else { Ok(None) };
+        let waits = if deletes_topics(pipeline) {
+            Box::pin(self.delete_topics(pipeline, identity)).await
+        } else {
+            Ok(None)
+        };
         if let Some(waits) = waits.map_err(PassError::Delete)? {
             let there = self.applier.observe(identity);
             self.say(pipeline, &Phase::Deleting(waits), &there, None).await?;
@@ -92,7 +99,9 @@ impl Context {
             return Ok((!gone.map_err(Error::Objects)?).then(|| waits.into()));
         }
         // A topic that was never seen as the pipeline's is not its to delete.
-        let Some(id) = pipeline.status.as_ref().and_then(|status| status.topic_id.as_deref()) else { return Ok(None) };
+        let Some(id) = pipeline.status.as_ref().and_then(|status| status.topic_id.as_deref()) else {
+            return Ok(None);
+        };
         if let Some(Identity { namespace, name, .. }) = self.rival(pipeline) {
             tracing::warn!("topics stay: {}", Found::ClaimedBy { namespace, name });
             return Ok(None);
@@ -115,7 +124,11 @@ impl Context {
         Ok(None)
     }
 
-    async fn set_finalizers(&self, pipeline: &TransactionPipeline, finalizers: Vec<String>) -> Result<(), Error> {
+    async fn set_finalizers(
+        &self,
+        pipeline: &TransactionPipeline,
+        finalizers: Vec<String>,
+    ) -> Result<(), Error> {
         let api = Api::<TransactionPipeline>::namespaced(
             self.client.clone(),
             &pipeline.namespace().unwrap_or_default(),

@@ -35,9 +35,9 @@ pub async fn dereference(
     partitions: BTreeMap<String, u32>,
 ) -> Result<Dereferenced, Error> {
     let namespace = pipeline.namespace().unwrap_or_default();
-    let secrets = named_secrets(&pipeline.spec).into_iter().map(|name| {
-        secret(client, &namespace, name).map_ok(move |secret| (name.to_owned(), secret))
-    });
+    let secrets = named_secrets(&pipeline.spec)
+        .into_iter()
+        .map(|name| secret(client, &namespace, name).map_ok(move |secret| (name.to_owned(), secret)));
     let strimzi = pipeline.spec.kafka.strimzi.as_ref();
     let strimzi = strimzi.map(|named| beside_strimzi(client, &namespace, named, &pipeline.spec.kafka));
     let (secrets, strimzi) = try_join!(try_join_all(secrets), transposed(strimzi))?;

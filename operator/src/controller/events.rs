@@ -33,7 +33,9 @@ fn turned(before: Option<&PipelineStatus>, after: &PipelineStatus) -> Vec<Event>
     let mut events: Vec<_> = after
         .conditions
         .iter()
-        .filter(|condition| is_news(before.conditions.iter().find(|other| other.type_ == condition.type_), condition))
+        .filter(|condition| {
+            is_news(before.conditions.iter().find(|other| other.type_ == condition.type_), condition)
+        })
         .map(of_condition)
         .collect();
     let decision = after.decisions.first().filter(|decision| before.decisions.first() != Some(decision));
@@ -64,7 +66,8 @@ fn is_news(before: Option<&Condition>, now: &Condition) -> bool {
 
 fn of_condition(condition: &Condition) -> Event {
     let calm = [Reason::RollingOut, Reason::Migrating, Reason::TopicPending, Reason::Deleting];
-    let is_calm = condition.status != "False" || calm.iter().any(|reason| reason.as_str() == condition.reason);
+    let is_calm =
+        condition.status != "False" || calm.iter().any(|reason| reason.as_str() == condition.reason);
     Event {
         type_: if is_calm { EventType::Normal } else { EventType::Warning },
         reason: condition.reason.clone(),

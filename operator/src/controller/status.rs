@@ -97,11 +97,18 @@ pub fn status(facts: Facts<'_>, now: &Time) -> PipelineStatus {
         lag: facts.report.and_then(|report| report.lag),
         oldest_age: facts.report.and_then(|report| report.oldest_age).map(Into::into),
         topic_id: topic.and_then(|topic| topic.id.clone()).or(before.topic_id),
-        partitions: facts.report.and_then(|report| report.partitions).and_then(|count| i32::try_from(count).ok())
+        partitions: facts
+            .report
+            .and_then(|report| report.partitions)
+            .and_then(|count| i32::try_from(count).ok())
             .or(before.partitions),
         dead_letter_topic: Some(facts.pipeline.spec.kafka.dead_letter_name()),
         cluster_id: facts.cluster_id.map(Into::into).or(before.cluster_id),
-        migrated_by: resources.migration.as_ref().filter(|_| is_migrated).and_then(workload::image_of_job)
+        migrated_by: resources
+            .migration
+            .as_ref()
+            .filter(|_| is_migrated)
+            .and_then(workload::image_of_job)
             .or(before.migrated_by),
         api: resources.api.as_ref().map(workload::workload),
         listener: listener.map(workload::workload),
@@ -142,7 +149,10 @@ impl Facts<'_> {
         }
         let kafka = &self.pipeline.spec.kafka;
         let topics = &self.outcome.topics;
-        let named = [(&topics.transactions, kafka.topic.name.clone()), (&topics.dead_letter, kafka.dead_letter_name())];
+        let named = [
+            (&topics.transactions, kafka.topic.name.clone()),
+            (&topics.dead_letter, kafka.dead_letter_name()),
+        ];
         for (topic, name) in named {
             match topic {
                 Some(TopicState { found: Found::AsDeclared, .. }) => {}
@@ -176,12 +186,15 @@ impl Facts<'_> {
                 Verdict::yes("you bring the schema up to date: mysql.migrate is Manual")
             }
             Migration::None => return None,
-            Migration::Waits => Verdict::no(Reason::Waiting, "waits for the Secret and the topics of the pipeline"),
+            Migration::Waits => {
+                Verdict::no(Reason::Waiting, "waits for the Secret and the topics of the pipeline")
+            }
             Migration::Runs => {
                 Verdict::no(Reason::Migrating, format!("the schema of {database} is brought up to date"))
             }
             Migration::Failed { why, retry_in } => {
-                let job = self.outcome.resources.migration.as_ref().map(ResourceExt::name_any).unwrap_or_default();
+                let job =
+                    self.outcome.resources.migration.as_ref().map(ResourceExt::name_any).unwrap_or_default();
                 let again = if retry_in.is_some() { "; it is run again after a while" } else { "" };
                 let message = format!("Job {job} failed, see its logs; pods from before go on{again}: {why}");
                 Verdict::no(Reason::MigrationFailed, message)
@@ -222,11 +235,11 @@ impl Facts<'_> {
         if let Some(problem) = self.outcome.problems.first() {
             return Verdict::no(problem.reason(), problem.to_string());
         }
-        let not = parts.iter().find(|(type_, verdict)| *type_ != ConditionType::Scaling && verdict.holds != Some(true));
+        let not = parts
+            .iter()
+            .find(|(type_, verdict)| *type_ != ConditionType::Scaling && verdict.holds != Some(true));
         match not {
-            Some((type_, verdict)) => {
-                Verdict::no(verdict.reason, format!("{type_}: {}", verdict.message))
-            }
+            Some((type_, verdict)) => Verdict::no(verdict.reason, format!("{type_}: {}", verdict.message)),
             None => Verdict::yes("all of the pipeline serves"),
         }
     }
@@ -252,7 +265,8 @@ impl Verdict {
     /// What was said before, where nobody has looked since.
     fn before(status: &PipelineStatus, type_: ConditionType) -> Self {
         let before = status.conditions.iter().find(|before| before.type_ == type_.as_str());
-        let reason = before.and_then(|before| Reason::ALL.iter().find(|reason| reason.as_str() == before.reason));
+        let reason =
+            before.and_then(|before| Reason::ALL.iter().find(|reason| reason.as_str() == before.reason));
         match (before, reason) {
             (Some(before), Some(reason)) => {
                 let holds = match before.status.as_str() {
@@ -278,7 +292,8 @@ impl Verdict {
             Some(false) => "False",
             None => "Unknown",
         };
-        let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
+        let since =
+            before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
         Condition {
             type_: type_.as_str().into(),
             status: status.into(),

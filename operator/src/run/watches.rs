@@ -74,7 +74,8 @@ impl Watches {
             due.push(receiver);
         }
         let mut starter = Starter { process, tasks, routes: Routes(Arc::new(routes)) };
-        let stores: Vec<_> = namespaces.iter().map(|namespace| starter.pipelines(namespace.as_deref())).collect();
+        let stores: Vec<_> =
+            namespaces.iter().map(|namespace| starter.pipelines(namespace.as_deref())).collect();
         let children = Children {
             // To watch them would take the right to read all of them: they are read one by one, by their names.
             secrets: Seen(Vec::new()),
@@ -115,12 +116,10 @@ impl Starter<'_> {
     fn pipelines(&mut self, namespace: Option<&str>) -> Store<TransactionPipeline> {
         let (store, writer) = reflector::store();
         let events = self.process.watcher.watch(self.api(namespace), watcher::Config::default(), &());
-        let changed = events
-            .map(Ok)
-            .modify(prune)
-            .reflect(writer)
-            .applied_objects()
-            .predicate_filter(predicates::generation.combine(predicates::finalizers), PredicateConfig::default());
+        let changed = events.map(Ok).modify(prune).reflect(writer).applied_objects().predicate_filter(
+            predicates::generation.combine(predicates::finalizers),
+            PredicateConfig::default(),
+        );
         let routes = self.routes.clone();
         self.tasks.spawn(changed.for_each(move |pipeline| {
             if let Ok(pipeline) = pipeline {
@@ -146,8 +145,9 @@ impl Starter<'_> {
             self.tasks.spawn(events.for_each(move |event| {
                 let event = event.modify(prune);
                 writer.apply_watcher_event(&event);
-                if let watcher::Event::Apply(object) | watcher::Event::InitApply(object) | watcher::Event::Delete(object) =
-                    &event
+                if let watcher::Event::Apply(object)
+                | watcher::Event::InitApply(object)
+                | watcher::Event::Delete(object) = &event
                     && let Some(owner) = owner(object)
                 {
                     routes.send(owner);
@@ -173,7 +173,8 @@ impl Starter<'_> {
         let (routes, pipelines) = (self.routes.clone(), pipelines.to_vec());
         self.tasks.spawn(changed.for_each(move |object| {
             if let Ok(object) = object {
-                let is_named = |pipeline: &TransactionPipeline| names(pipeline, (object.namespace(), object.name_any()));
+                let is_named =
+                    |pipeline: &TransactionPipeline| names(pipeline, (object.namespace(), object.name_any()));
                 for pipeline in pipelines.iter().flat_map(|store| store.state_filter(is_named)) {
                     routes.send(ObjectRef::from_obj(&*pipeline));
                 }
@@ -233,7 +234,8 @@ fn kafka_digest(kafka: &Kafka) -> Option<u64> {
 /// Of what is read of a `KafkaUser`.
 fn user_digest(user: &KafkaUser) -> Option<u64> {
     let status = user.status.as_ref();
-    let of = (&user.spec, &user.metadata.annotations, status.map(|status| (&status.username, &status.secret)));
+    let of =
+        (&user.spec, &user.metadata.annotations, status.map(|status| (&status.username, &status.secret)));
     digest(user.metadata.uid.as_ref(), &of)
 }
 

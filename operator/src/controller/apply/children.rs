@@ -53,7 +53,8 @@ impl<K: Object> Seen<K> {
     /// Those that a pipeline owns.
     pub fn owned_by(&self, identity: &Identity) -> Vec<Arc<K>> {
         let is_its = |object: &K| {
-            object.meta().namespace.as_deref() == Some(&identity.namespace) && is_owned_by(object, &identity.uid)
+            object.meta().namespace.as_deref() == Some(&identity.namespace)
+                && is_owned_by(object, &identity.uid)
         };
         self.0.iter().flat_map(|store| store.state_filter(&is_its)).collect()
     }

@@ -57,7 +57,11 @@ impl Migration {
         match condition(job, "Failed") {
             Some(failed) => {
                 let (reason, message) = (failed.reason.as_deref(), failed.message.as_deref());
-                let why = format!("{}: {}", reason.unwrap_or("Failed"), message.unwrap_or("see the logs of its pods"));
+                let why = format!(
+                    "{}: {}",
+                    reason.unwrap_or("Failed"),
+                    message.unwrap_or("see the logs of its pods")
+                );
                 Self::Failed { why, retry_in: None }
             }
             None => Self::Runs,
@@ -72,13 +76,21 @@ impl Migration {
 
 impl Pass<'_> {
     /// Runs the Job, unless it ran; runs it again, if it failed a while ago.
-    pub(super) async fn migrate(&mut self, wanted: &Job, state: &mut Migration) -> Result<Option<Job>, Error> {
+    pub(super) async fn migrate(
+        &mut self,
+        wanted: &Job,
+        state: &mut Migration,
+    ) -> Result<Option<Job>, Error> {
         *state = Migration::Waits;
         let Some(job) = self.one(&self.applier.children.jobs, Some(wanted)).await? else { return Ok(None) };
         *state = Migration::of(&job);
         let retries = &self.applier.retries;
         if let Migration::Failed { retry_in, .. } = state {
-            let left = retries.left(self.identity.namespace.as_str(), &self.identity.name, &job.uid().unwrap_or_default());
+            let left = retries.left(
+                self.identity.namespace.as_str(),
+                &self.identity.name,
+                &job.uid().unwrap_or_default(),
+            );
             *retry_in = Some(left);
             if left.is_zero() {
                 // The next pass makes it anew, once it is gone.
@@ -165,7 +177,10 @@ mod tests {
     #[test]
     fn a_failed_job_says_why() {
         let why = "BackoffLimitExceeded: Job has reached the specified backoff limit".into();
-        assert_eq!(Migration::of(&job("Failed", "BackoffLimitExceeded")), Migration::Failed { why, retry_in: None });
+        assert_eq!(
+            Migration::of(&job("Failed", "BackoffLimitExceeded")),
+            Migration::Failed { why, retry_in: None }
+        );
     }
 
     #[test]

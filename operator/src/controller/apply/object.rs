@@ -101,7 +101,8 @@ impl Applier {
 
 impl Ledger {
     fn is_in_sync<K: Object>(&self, owner: &Identity, there: &K, wanted: u64) -> bool {
-        let noted = self.lock().get(&owner.uid).and_then(|noted| noted.get(there.meta().uid.as_ref()?).copied());
+        let noted =
+            self.lock().get(&owner.uid).and_then(|noted| noted.get(there.meta().uid.as_ref()?).copied());
         let Some(entry) = noted else { return false };
         entry.wanted == wanted && (version(there) < entry.version || digest_there(there) == entry.there)
     }

@@ -47,7 +47,8 @@ pub(super) fn verdict(deployment: Option<&Deployment>, role: Role) -> Verdict {
         Role::Listener => ready > 0,
     };
     if !is_enough {
-        let message = format!("Deployment {name}: {ready} of {wanted} pods are ready, see why the others are not");
+        let message =
+            format!("Deployment {name}: {ready} of {wanted} pods are ready, see why the others are not");
         return Verdict::no(Reason::PodsNotReady, message);
     }
     Verdict::yes(format!("Deployment {name} is rolled out and ready"))

@@ -23,7 +23,10 @@ pub(super) async fn keep(
     let mut state = TopicsState::default();
     for wanted in wanted {
         let seen = &applier.children.kafka_topics;
-        let found = match applier.ensure(seen, wanted, &pipeline.identity, |there| there.claimed_by() == claim).await? {
+        let found = match applier
+            .ensure(seen, wanted, &pipeline.identity, |there| there.claimed_by() == claim)
+            .await?
+        {
             Ok(topic) => TopicState { id: id(&topic), found: found(&topic) },
             Err(Problem::Foreign(what)) => {
                 TopicState { id: None, found: whose(applier, wanted, what).await? }
@@ -86,7 +89,8 @@ fn found(topic: &KafkaTopic) -> Found {
         Found::Not(crd::Reason::TopicPending, why)
     };
     if topic.metadata.deletion_timestamp.is_some() {
-        let why = format!("KafkaTopic {} is being deleted: it is made anew once it is gone", topic.name_any());
+        let why =
+            format!("KafkaTopic {} is being deleted: it is made anew once it is gone", topic.name_any());
         return Found::Not(crd::Reason::TopicPending, why);
     }
     let Some(status) = &topic.status else { return pending() };
@@ -94,15 +98,23 @@ fn found(topic: &KafkaTopic) -> Found {
     if status.observed_generation < topic.metadata.generation {
         return pending();
     }
-    let is = |condition: &&Condition, kind: &str, status: &str| condition.kind == kind && condition.status == status;
-    let has = |kind: &str, status_is: &str| status.conditions.iter().find(|condition| is(condition, kind, status_is));
+    let is = |condition: &&Condition, kind: &str, status: &str| {
+        condition.kind == kind && condition.status == status
+    };
+    let has = |kind: &str, status_is: &str| {
+        status.conditions.iter().find(|condition| is(condition, kind, status_is))
+    };
     if has("Ready", "True").is_some() {
         return Found::AsDeclared;
     }
-    let left_alone = [("Unmanaged", "strimzi.io/managed"), ("ReconciliationPaused", "strimzi.io/pause-reconciliation")];
+    let left_alone =
+        [("Unmanaged", "strimzi.io/managed"), ("ReconciliationPaused", "strimzi.io/pause-reconciliation")];
     for (kind, annotation) in left_alone {
         if has(kind, "True").is_some() {
-            let why = format!("Strimzi leaves KafkaTopic {} alone: remove its annotation {annotation}", topic.name_any());
+            let why = format!(
+                "Strimzi leaves KafkaTopic {} alone: remove its annotation {annotation}",
+                topic.name_any()
+            );
             return Found::Not(crd::Reason::TopicUnmanaged, why);
         }
     }
@@ -132,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    fn topic(generation: i64, status: Value) -> KafkaTopic {
+    fn topic(generation: i64, status: &Value) -> KafkaTopic {
         serde_json::from_value(json!({
             "apiVersion": "kafka.strimzi.io/v1",
             "kind": "KafkaTopic",
@@ -150,29 +162,27 @@ mod tests {
     #[test]
     fn what_strimzi_says_is_told_as_it_says_it() {
         let decreased = json!({"type": "Ready", "status": "False", "reason": "NotSupported", "message": "Decreasing partitions not supported"});
-        let expected = Found::Not(
-            crd::Reason::NotSupported,
-            "NotSupported: Decreasing partitions not supported".into(),
-        );
-        assert_eq!(found(&topic(2, condition(&decreased))), expected);
+        let expected =
+            Found::Not(crd::Reason::NotSupported, "NotSupported: Decreasing partitions not supported".into());
+        assert_eq!(found(&topic(2, &condition(&decreased))), expected);
         let conflict = json!({"type": "Ready", "status": "False", "reason": "ResourceConflict", "message": "Managed by Ref{namespace='kafka', name='dup1'}"});
-        assert_eq!(found(&topic(2, condition(&conflict))).reason(), crd::Reason::ResourceConflict);
+        assert_eq!(found(&topic(2, &condition(&conflict))).reason(), crd::Reason::ResourceConflict);
         let ready = json!({"type": "Ready", "status": "True"});
-        assert_eq!(found(&topic(2, condition(&ready))), Found::AsDeclared);
+        assert_eq!(found(&topic(2, &condition(&ready))), Found::AsDeclared);
     }
 
     #[test]
     fn a_topic_that_strimzi_leaves_alone_is_not_as_declared() {
         for kind in ["Unmanaged", "ReconciliationPaused"] {
             let left_alone = json!({"type": kind, "status": "True"});
-            assert_eq!(found(&topic(2, condition(&left_alone))).reason(), crd::Reason::TopicUnmanaged);
+            assert_eq!(found(&topic(2, &condition(&left_alone))).reason(), crd::Reason::TopicUnmanaged);
         }
     }
 
     #[test]
     fn an_answer_for_an_earlier_generation_is_none() {
         let ready = json!({"type": "Ready", "status": "True"});
-        assert_eq!(found(&topic(3, condition(&ready))).reason(), crd::Reason::TopicPending);
-        assert_eq!(found(&topic(1, Value::Null)).reason(), crd::Reason::TopicPending);
+        assert_eq!(found(&topic(3, &condition(&ready))).reason(), crd::Reason::TopicPending);
+        assert_eq!(found(&topic(1, &Value::Null)).reason(), crd::Reason::TopicPending);
     }
 }

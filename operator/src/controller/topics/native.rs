@@ -70,7 +70,12 @@ impl Keeper {
     }
 
     /// What was seen a moment ago, if the question is the same.
-    fn known(&self, key: &(String, String), connection: &Connection, wanted: &[Wanted]) -> Option<TopicsState> {
+    fn known(
+        &self,
+        key: &(String, String),
+        connection: &Connection,
+        wanted: &[Wanted],
+    ) -> Option<TopicsState> {
         let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let look = looked.get(key)?;
         let is_well = look.state.all().all(|topic| topic.found == Found::AsDeclared);
@@ -107,7 +112,12 @@ async fn keep(kafka: &Kafka, wanted: &Wanted) -> Result<TopicState, kafka::Error
     let mut found = kafka.topic(&wanted.name).await?;
     let plan = plan(wanted, found.as_ref());
     for step in &plan.steps {
-        tracing::info!(kafka.topic = wanted.name, step = step_name(step), ?step, "a topic is made as it is declared");
+        tracing::info!(
+            kafka.topic = wanted.name,
+            step = step_name(step),
+            ?step,
+            "a topic is made as it is declared"
+        );
         kafka.take(step, wanted).await?;
     }
     if found.is_none() {
@@ -136,7 +146,9 @@ fn not(error: &kafka::Error) -> Found {
     let reason = match error {
         kafka::Error::Away(_) => crd::Reason::KafkaUnreachable,
         kafka::Error::Settings(_) => crd::Reason::ReferenceInvalid,
-        kafka::Error::NoTopic(_) | kafka::Error::Refused(_) | kafka::Error::NulByte(_) => crd::Reason::KafkaError,
+        kafka::Error::NoTopic(_) | kafka::Error::Refused(_) | kafka::Error::NulByte(_) => {
+            crd::Reason::KafkaError
+        }
         kafka::Error::NoAnswer(_) => crd::Reason::InternalError,
     };
     Found::Not(reason, error.to_string())
