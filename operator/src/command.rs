@@ -1,4 +1,4 @@
-//! The program `operator`: `crd`, and more to come.
+//! The program `operator`: `run` and `crd`.
 
 use std::{
     io::{self, Write},
@@ -6,9 +6,12 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use fluxo_core::settings;
+use fluxo_core::{
+    kit::process,
+    settings::{self, RunSettings},
+};
 
-use crate::crd;
+use crate::{crd, run, settings::Settings as RunsWith};
 
 /// Keeps what each TransactionPipeline describes true
 #[derive(Debug, Parser)]
@@ -23,8 +26,29 @@ pub struct Settings {
 #[derive(Debug, Subcommand)]
 #[allow(clippy::doc_markdown, reason = "the comments of settings are their help")]
 enum Command {
+    /// Keeps pipelines true, until it is told to end
+    Run(Box<RunsWith>),
     /// Prints the CustomResourceDefinition of TransactionPipelines, for `kubectl apply --server-side -f -`
     Crd,
+}
+
+/// The command line of `operator run`, and of nothing else.
+#[derive(Debug, Parser)]
+struct Running {
+    #[command(subcommand)]
+    command: Only,
+}
+
+#[derive(Debug, Subcommand)]
+enum Only {
+    Run(Box<RunsWith>),
+}
+
+impl process::Settings for Running {
+    fn run(&self) -> &RunSettings {
+        let Only::Run(settings) = &self.command;
+        &settings.run
+    }
 }
 
 /// Runs the program.
@@ -36,6 +60,10 @@ pub fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
+        Ok(Settings { command: Command::Run(_) }) => process::main::<Running>(
+            "operator",
+            async |Running { command: Only::Run(settings) }, shutdown| run::run(*settings, shutdown).await,
+        ),
         Err(code) => code,
     }
 }
