@@ -126,7 +126,7 @@ fn strimzi() -> Strimzi {
         "listeners": [{
             "name": "tls",
             "bootstrapServers": "eventos-kafka-bootstrap.kafka.svc:9093",
-            "certificates": [certificate("value-of-cluster-ca")],
+            "certificates": [certificate("cluster-ca")],
         }],
     }))
     .unwrap();
@@ -135,7 +135,7 @@ fn strimzi() -> Strimzi {
     let secret: SecretData = [("password", "value-of-fluxo-password")].into_iter().collect();
     Strimzi {
         kafka: Ok(kafka),
-        ca: Ok([("ca.crt", certificate("value-of-cluster-ca"))].into_iter().collect()),
+        ca: Ok([("ca.crt", certificate("cluster-ca"))].into_iter().collect()),
         user: Some(Ok(User { resource: user, secret: Ok(secret) })),
         topics: BTreeMap::new(),
     }
