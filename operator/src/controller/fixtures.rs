@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::{
     model::{
-        Dereferenced, Installation, Reference, SecretData, Strimzi, User, ValidatedPipeline, named_secrets,
+        Dereferenced, Installation, MissingReference, ObjectName, Reference, SecretData, Strimzi, User,
+        ValidatedPipeline, named_secrets,
         strimzi::{Kafka, KafkaUser},
     },
     validate::{self, validate},
@@ -163,6 +164,5 @@ fn merge(target: &mut Value, patch: &Value) {
 
 /// A reference that is not there.
 pub(super) fn missing<T>(kind: &'static str, namespace: &str, name: &str) -> Reference<T> {
-    use super::model::{MissingReference, ObjectName};
     Err(MissingReference::NotFound(ObjectName { kind, namespace: namespace.into(), name: name.into() }))
 }
