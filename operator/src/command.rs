@@ -73,7 +73,11 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_is_well_formed() {
-        super::Settings::command().debug_assert();
+    fn the_generated_table_of_settings_is_the_one_that_was_kept() {
+        let command = super::Settings::command();
+        command.clone().debug_assert();
+        let run = command.find_subcommand("run").expect("there is one");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/SETTINGS.md");
+        fluxo_golden::check(file, &fluxo_golden::table::settings("operator run", run));
     }
 }

@@ -17,6 +17,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+/// The prefix of each metric's name.
+const PREFIX: &str = "fluxo_operator";
+
 /// What the operator measures. Clones are the same metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -58,6 +61,7 @@ struct Pipeline {
 impl Metrics {
     /// Adds them to a registry.
     pub fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix(PREFIX);
         let metrics = Self {
             reconciles: Counter::default(),
             failures: Family::default(),
@@ -149,5 +153,28 @@ impl Metrics {
     /// A number of listeners was written.
     pub fn scaled(&self, reason: &'static str) {
         self.decisions.get_or_create(&Because { reason }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn the_generated_table_of_metrics_is_the_one_that_was_kept() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        metrics.reconciled(Duration::ZERO, Some("Conflict"));
+        metrics.wrote("Deployment");
+        metrics.watch_failed("Deployment");
+        metrics.saw(("bank", "payments"), Err("away"), 1);
+        metrics.saw(("bank", "payments"), Ok(1), 1);
+        metrics.scaled("Backlog");
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/METRICS.md");
+        fluxo_golden::check(file, &fluxo_golden::table::metrics("operator", &text));
     }
 }

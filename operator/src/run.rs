@@ -106,7 +106,7 @@ impl Operator {
     /// Everything that a person must mend before another start can help.
     pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let Self { settings, admin, client } = self;
-        let mut registry = Registry::with_prefix("fluxo_operator");
+        let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let (readiness, heartbeat) = (Readiness::default(), Heartbeat::default());
         let process = Process {
