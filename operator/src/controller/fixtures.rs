@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::{
     model::{
-        Dereferenced, Installation, Reference, SecretData, Strimzi, User, ValidatedPipeline, named_secrets,
+        Dereferenced, Installation, MissingReference, ObjectName, Reference, SecretData, Strimzi, User,
+        ValidatedPipeline, named_secrets,
         strimzi::{Kafka, KafkaUser},
     },
     validate::{self, validate},
@@ -126,7 +127,7 @@ fn strimzi() -> Strimzi {
         "listeners": [{
             "name": "tls",
             "bootstrapServers": "eventos-kafka-bootstrap.kafka.svc:9093",
-            "certificates": [certificate("value-of-cluster-ca")],
+            "certificates": [certificate("cluster-ca")],
         }],
     }))
     .unwrap();
@@ -135,7 +136,7 @@ fn strimzi() -> Strimzi {
     let secret: SecretData = [("password", "value-of-fluxo-password")].into_iter().collect();
     Strimzi {
         kafka: Ok(kafka),
-        ca: Ok([("ca.crt", certificate("value-of-cluster-ca"))].into_iter().collect()),
+        ca: Ok([("ca.crt", certificate("cluster-ca"))].into_iter().collect()),
         user: Some(Ok(User { resource: user, secret: Ok(secret) })),
         topics: BTreeMap::new(),
     }
@@ -163,6 +164,5 @@ fn merge(target: &mut Value, patch: &Value) {
 
 /// A reference that is not there.
 pub(super) fn missing<T>(kind: &'static str, namespace: &str, name: &str) -> Reference<T> {
-    use super::model::{MissingReference, ObjectName};
     Err(MissingReference::NotFound(ObjectName { kind, namespace: namespace.into(), name: name.into() }))
 }

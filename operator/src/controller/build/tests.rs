@@ -285,12 +285,10 @@ fn a_change_of_strimzis_status_alone_replaces_nothing() {
 fn an_authority_or_password_that_strimzi_replaces_replaces_the_pods() {
     let before = checksums(&Scene::example("strimzi"));
     let mut ca = Scene::example("strimzi");
-    ca.strimzi().ca = Ok([
-        ("ca.crt", certificate("new")),
-        ("ca-2026-11-21T00-00-00Z.crt", certificate("value-of-cluster-ca")),
-    ]
-    .into_iter()
-    .collect());
+    ca.strimzi().ca =
+        Ok([("ca.crt", certificate("new")), ("ca-2026-11-21T00-00-00Z.crt", certificate("cluster-ca"))]
+            .into_iter()
+            .collect());
     let mut password = Scene::example("strimzi");
     let user = password.strimzi().user.as_mut().unwrap().as_mut().unwrap();
     user.secret = Ok([("password", "new")].into_iter().collect());
@@ -346,4 +344,81 @@ fn a_dollar_in_a_name_is_not_taken_for_a_variable_by_kubernetes() {
     let built = built(&scene);
     let url = variable(pod(built.api.as_ref()), "FLUXO_DATABASE_URL").unwrap();
     assert_eq!(url, "mysql://$(FLUXO_MYSQL_USERNAME)@[fd00::1]:3306/a$$b");
+}
+
+/// The settings that services have in common, as they read them.
+#[derive(Debug, clap::Parser)]
+struct Settings {
+    #[command(flatten)]
+    run: fluxo_core::settings::RunSettings,
+    #[command(flatten)]
+    kafka: fluxo_core::settings::KafkaSettings,
+    #[command(flatten)]
+    database: fluxo_core::settings::DatabaseSettings,
+}
+
+/// The variables of a pod, as the process sees them where the user of MySQL is called fluxo.
+fn environment(pod: &PodSpec) -> Vec<(String, String)> {
+    let variables = pod.containers[0].env.as_ref().unwrap().iter();
+    let seen = |value: &str| value.replace("$(FLUXO_MYSQL_USERNAME)", "fluxo").replace("$$", "$");
+    variables
+        .map(|one| (one.name.clone(), one.value.as_deref().map_or_else(|| "of-a-secret".into(), seen)))
+        .collect()
+}
+
+#[test]
+fn the_services_take_every_variable_that_they_are_given() {
+    let of_api = include_str!("../../../../services/api/testdata/settings.txt");
+    let of_listener = include_str!("../../../../services/listener/src/settings.rs");
+    for (name, scene) in scenes() {
+        let built = built(&scene);
+        let job = built.migration.as_ref().and_then(|job| job.spec.as_ref()?.template.spec.as_ref());
+        let deployments = [built.api.as_ref(), built.listener.as_ref()].map(pod);
+        for pod in deployments.into_iter().chain(job) {
+            let mut flags = vec!["service".to_owned()];
+            for (variable, value) in environment(pod) {
+                let common = ["FLUXO_ADMIN_", "FLUXO_SHUTDOWN_", "FLUXO_KAFKA_", "FLUXO_DATABASE_"];
+                if common.iter().any(|prefix| variable.starts_with(prefix)) {
+                    let flag = variable.trim_start_matches("FLUXO_").to_lowercase().replace('_', "-");
+                    flags.push(format!("--{flag}={value}"));
+                } else if variable.starts_with("FLUXO_API_") {
+                    assert!(of_api.contains(&format!("{variable}=")), "{name}: {variable}");
+                } else if variable.starts_with("FLUXO_LISTENER_") {
+                    assert!(of_listener.contains(&format!("\"{variable}\"")), "{name}: {variable}");
+                }
+            }
+            if pod.containers[0].name == "migrations" {
+                flags.push("--kafka-bootstrap-servers=".into());
+            }
+            let settings = <Settings as clap::Parser>::try_parse_from(&flags);
+            let settings = settings.unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(settings.run.admin_listen.port(), 9090);
+            let shows_password = settings.kafka.kafka_username.is_some();
+            assert_eq!(settings.kafka.kafka_password_file.is_some(), shows_password, "{name}");
+            assert!(settings.database.database_password_file.is_some(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn each_path_that_a_process_is_given_is_mounted() {
+    for (name, scene) in scenes() {
+        let built = built(&scene);
+        for pod in [built.api.as_ref(), built.listener.as_ref()].map(pod) {
+            let mounts = pod.containers[0].volume_mounts.as_deref().unwrap_or_default();
+            let volumes = pod.volumes.as_deref().unwrap_or_default();
+            let files: BTreeSet<_> = mounts
+                .iter()
+                .zip(volumes)
+                .flat_map(|(mount, volume)| {
+                    let sources = volume.projected.as_ref().unwrap().sources.as_ref().unwrap().iter();
+                    let items =
+                        sources.flat_map(|source| source.secret.as_ref().unwrap().items.as_ref().unwrap());
+                    items.map(|item| format!("{}/{}", mount.mount_path, item.path))
+                })
+                .collect();
+            let read = environment(pod).into_iter().filter(|(variable, _)| variable.ends_with("_FILE"));
+            assert_eq!(read.map(|(_, path)| path).collect::<BTreeSet<_>>(), files, "{name}");
+        }
+    }
 }

@@ -181,7 +181,7 @@ fn old_and_new_authorities_of_the_brokers_are_trusted_and_never_that_of_the_user
     let user = found.user.as_mut().unwrap().as_mut().unwrap();
     user.secret = Ok([("password", "p".into()), ("ca.crt", certificate("of users"))].into_iter().collect());
     let ca = scene.validated().kafka.tls.unwrap().ca.unwrap().value;
-    let expected = [certificate("old"), certificate("new"), certificate("value-of-cluster-ca")].concat();
+    let expected = [certificate("old"), certificate("new"), certificate("cluster-ca")].concat();
     assert_eq!(ca.reveal(), expected);
 
     let found = scene.strimzi();
