@@ -13,7 +13,8 @@ use super::{Report, report};
 use crate::{
     crd::{self, TransactionPipeline},
     kafka::Connection,
-    scaling::{Decision, History, Learned, Policy, Rate},
+    lag::Unknown,
+    scaling::{Decision, History, Learned, Policy, Rate, Reason},
 };
 
 /// A pipeline.
@@ -152,6 +153,10 @@ impl Board {
     /// Tells what was seen, if that is news. Whether it was.
     pub(super) fn publish(&self, key: &Key, watched: &mut Watched) -> bool {
         let Some(decision) = &watched.decision else { return false };
+        // At the start of a process, what was said before is still better than that nothing is known yet.
+        if decision.reason == Reason::Unknown(Unknown::NotAsked) {
+            return false;
+        }
         let mut pipelines = self.lock();
         let Some(pipeline) = pipelines.get_mut(key) else { return false };
         let decisions: Vec<_> = watched.decisions.iter().cloned().collect();

@@ -30,14 +30,16 @@ pub(super) async fn publish(
 fn turned(before: Option<&PipelineStatus>, after: &PipelineStatus) -> Vec<Event> {
     let none = PipelineStatus::default();
     let before = before.unwrap_or(&none);
-    let mut events: Vec<_> = after
-        .conditions
-        .iter()
-        .filter(|condition| {
-            is_news(before.conditions.iter().find(|other| other.type_ == condition.type_), condition)
-        })
-        .map(of_condition)
-        .collect();
+    let was = |type_: &str| before.conditions.iter().find(|condition| condition.type_ == type_);
+    let turned: Vec<_> =
+        after.conditions.iter().filter(|condition| is_news(was(&condition.type_), condition)).collect();
+    // That all is not ready for the reason that one part is not would be said twice.
+    let is_said_by_a_part = |condition: &Condition| {
+        condition.type_ == "Ready"
+            && turned.iter().any(|part| part.type_ != "Ready" && part.reason == condition.reason)
+    };
+    let told = turned.iter().filter(|condition| !is_said_by_a_part(condition));
+    let mut events: Vec<_> = told.map(|condition| of_condition(condition)).collect();
     let decision = after.decisions.first().filter(|decision| before.decisions.first() != Some(decision));
     // At the start of a process, those of the status are none that were made now.
     if let Some(decision) = decision.filter(|_| !before.conditions.is_empty()) {

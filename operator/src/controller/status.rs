@@ -94,8 +94,9 @@ pub fn status(facts: Facts<'_>, now: &Time) -> PipelineStatus {
         conditions: vec![],
         replicas: Some(listener.and_then(|listener| listener.status.as_ref()?.replicas).unwrap_or(0)),
         selector: listener.and_then(workload::selector).or(before.selector),
-        lag: facts.report.and_then(|report| report.lag),
-        oldest_age: facts.report.and_then(|report| report.oldest_age).map(Into::into),
+        // Before the scaler has looked, what it said before is the newest that is known.
+        lag: facts.report.map_or(before.lag, |report| report.lag),
+        oldest_age: facts.report.map_or(before.oldest_age, |report| report.oldest_age.map(Into::into)),
         topic_id: topic.and_then(|topic| topic.id.clone()).or(before.topic_id),
         partitions: facts
             .report

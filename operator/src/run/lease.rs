@@ -78,7 +78,7 @@ pub(super) async fn give_back(lease: &LeaseManager) {
     match tokio::time::timeout(GIVE_BACK_MOST, lease.release()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the Lease was not given back")
+            tracing::warn!(error = &error as &dyn std::error::Error, "the Lease was not given back");
         }
         Err(_) => tracing::warn!("the Lease was not given back in time"),
     }

@@ -65,8 +65,11 @@ async fn what_somebody_changes_or_deletes_is_mended() {
     let other =
         json!({"spec": {"template": {"spec": {"containers": [{"name": container, "image": "other"}]}}}});
     let change = kube::api::Patch::Strategic(other);
-    let changed =
-        scene.api::<Deployment>().patch("pagamentos-api", &Default::default(), &change).await.unwrap();
+    let changed = scene
+        .api::<Deployment>()
+        .patch("pagamentos-api", &kube::api::PatchParams::default(), &change)
+        .await
+        .unwrap();
     assert_ne!(image(&changed), image(&made));
     scene
         .until::<Deployment>("pagamentos-api", "the image is mended", |now| image(now) == image(&made))

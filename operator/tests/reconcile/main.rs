@@ -12,4 +12,4 @@ mod topics;
 use std::time::Duration;
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);

@@ -7,7 +7,7 @@ use k8s_openapi::api::{
     core::v1::{Pod, Secret},
 };
 use kube::{ResourceExt as _, api::ListParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::scene::Scene;
 
@@ -38,7 +38,7 @@ async fn pods_wait_for_the_migration_and_come_when_it_is_done() {
     assert!(scene.api::<Deployment>().get_opt("pagamentos-listener").await.unwrap().is_none());
     let jobs = scene.api::<Job>().list(&ListParams::default()).await.unwrap();
     assert_eq!(jobs.items.len(), 1);
-    finish(&scene, "Succeeded").await;
+    finish(&scene, json!({"phase": "Succeeded"})).await;
     scene.until_said("pagamentos", "Migrated", "True", "AsDeclared").await;
     scene.until::<Deployment>("pagamentos-listener", "the listeners are made", |_| true).await;
 }
@@ -50,37 +50,31 @@ async fn a_failed_migration_keeps_the_pods_from_before() {
     pipeline["spec"]["mysql"]["migrate"] = json!("Auto");
     scene.put::<TransactionPipeline>(pipeline).await;
     scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
-    finish(&scene, "Succeeded").await;
+    finish(&scene, json!({"phase": "Succeeded"})).await;
     let made = scene.until::<Deployment>("pagamentos-api", "the api is made", |_| true).await;
     scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"image": {"tag": "2.0.0"}}})).await;
     scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
-    let jobs = scene.api::<Job>();
-    let newest = jobs.list(&ListParams::default()).await.unwrap().items;
-    let newest = newest.iter().max_by_key(|job| job.creation_timestamp()).unwrap().name_any();
-    let failed = json!({"conditions": [
-        {"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded", "message": "gave up"},
-        {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "gave up"},
-    ], "startTime": "2026-11-21T12:00:00Z", "active": 0, "ready": 0, "terminating": 0});
-    for pod in scene.api::<Pod>().list(&ListParams::default()).await.unwrap() {
-        let _ = scene.api::<Pod>().delete(&pod.name_any(), &Default::default()).await;
-    }
-    scene.say::<Job>(&newest, failed).await;
+    let terminated = json!({"terminated": {"exitCode": 64}});
+    let container = json!({
+        "name": "migrations", "image": "image", "imageID": "", "ready": false, "restartCount": 0, "state": terminated,
+    });
+    finish(&scene, json!({"phase": "Failed", "containerStatuses": [container]})).await;
     let message = scene.until_said("pagamentos", "Migrated", "False", "MigrationFailed").await;
-    assert!(message.contains("BackoffLimitExceeded") && message.contains(&newest), "{message}");
+    assert!(message.contains("PodFailurePolicy") && message.contains("pagamentos-migrations-"), "{message}");
     let still = scene.api::<Deployment>().get("pagamentos-api").await.unwrap();
     assert_eq!(still.metadata.generation, made.metadata.generation);
 }
 
-/// Ends the pods of Jobs, as a node does.
-async fn finish(scene: &Scene, phase: &str) {
+/// Ends the pods of Jobs that wait for a node, as a node does.
+async fn finish(scene: &Scene, status: Value) {
     let pods = scene.api::<Pod>();
+    let of_jobs = ListParams::default().labels("batch.kubernetes.io/job-name").fields("status.phase=Pending");
     fluxo_testkit::eventually("the Job's pod is there", crate::PATIENCE, async || {
-        let of_jobs = ListParams::default().labels("batch.kubernetes.io/job-name");
-        let pods_of_jobs = pods.list(&of_jobs).await.unwrap().items;
-        for pod in &pods_of_jobs {
-            scene.say::<Pod>(&pod.name_any(), json!({"phase": phase})).await;
+        let waiting = pods.list(&of_jobs).await.unwrap().items;
+        for pod in &waiting {
+            scene.say::<Pod>(&pod.name_any(), status.clone()).await;
         }
-        (!pods_of_jobs.is_empty()).then_some(())
+        (!waiting.is_empty()).then_some(())
     })
     .await;
 }

@@ -16,7 +16,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams},
     runtime::{conditions::is_crd_established, wait::await_condition},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -131,8 +131,8 @@ impl Scene {
             + Serialize
             + DeserializeOwned,
     {
-        let object = serde_json::from_value(object).unwrap();
-        self.api::<K>().create(&PostParams::default(), &object).await.unwrap()
+        let name = object["metadata"]["name"].as_str().unwrap();
+        self.api::<K>().patch(name, &PatchParams::apply("a-person"), &Patch::Apply(&object)).await.unwrap()
     }
 
     /// Changes an object as a person does.
