@@ -368,8 +368,8 @@ fn environment(pod: &PodSpec) -> Vec<(String, String)> {
 
 #[test]
 fn the_services_take_every_variable_that_they_are_given() {
-    let of_api = include_str!("../../../../services/api/testdata/settings.txt");
-    let of_listener = include_str!("../../../../services/listener/src/settings.rs");
+    let of_api = include_str!("../../../../services/api/SETTINGS.md");
+    let of_listener = include_str!("../../../../services/listener/SETTINGS.md");
     for (name, scene) in scenes() {
         let built = built(&scene);
         let job = built.migration.as_ref().and_then(|job| job.spec.as_ref()?.template.spec.as_ref());
@@ -382,9 +382,9 @@ fn the_services_take_every_variable_that_they_are_given() {
                     let flag = variable.trim_start_matches("FLUXO_").to_lowercase().replace('_', "-");
                     flags.push(format!("--{flag}={value}"));
                 } else if variable.starts_with("FLUXO_API_") {
-                    assert!(of_api.contains(&format!("{variable}=")), "{name}: {variable}");
+                    assert!(of_api.contains(&format!("`{variable}`")), "{name}: {variable}");
                 } else if variable.starts_with("FLUXO_LISTENER_") {
-                    assert!(of_listener.contains(&format!("\"{variable}\"")), "{name}: {variable}");
+                    assert!(of_listener.contains(&format!("`{variable}`")), "{name}: {variable}");
                 }
             }
             if pod.containers[0].name == "migrations" {
