@@ -12,7 +12,10 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
 };
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    task::JoinSet,
+};
 
 use crate::pipeline::{PATIENCE, Pipeline};
 
@@ -177,4 +180,35 @@ async fn check(pipeline: &Pipeline, accepted: &[TransactionId]) {
         rows_in_all += rows.len();
     }
     assert_eq!((rows_in_all, topic.len()), (TRANSACTIONS, model.len()));
+}
+
+#[tokio::test]
+async fn fifty_parallel_retries_through_two_replicas_are_one_id_and_one_row() {
+    let pipeline = Pipeline::new(3).await;
+    let listening = pipeline.listen(&[]).await;
+    let replicas = [pipeline.serve_api(&[]).await, pipeline.serve_api(&[]).await];
+    let client = reqwest::Client::new();
+    let post = |number: usize, key: &str| {
+        let request = client.post(format!("{}/v1/transactions", replicas[number % 2].url));
+        let body = r#"{"account":"ana","kind":"entrada","amount":"10.00","currency":"BRL"}"#;
+        request.header("content-type", "application/json").header("idempotency-key", key).body(body)
+    };
+    let mut posting = JoinSet::new();
+    for number in 0..50 {
+        let request = post(number, "pedido-4711");
+        posting.spawn(async move {
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), 202);
+            serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap()["id"].to_string()
+        });
+    }
+    let ids: HashSet<_> = posting.join_all().await.into_iter().collect();
+    assert_eq!(ids.len(), 1);
+    // Of the same account, so behind them all: when it is a row, so is whatever they are.
+    assert_eq!(post(0, "pedido-4712").send().await.unwrap().status(), 202);
+    assert_eq!(pipeline.balance_after("ana", 2).await, "20.00");
+    for api in replicas {
+        api.stop().await;
+    }
+    listening.stop().await;
 }
