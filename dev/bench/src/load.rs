@@ -112,12 +112,11 @@ pub(crate) async fn closed(
     wanted: u16,
     time: Duration,
 ) -> anyhow::Result<Seen> {
+    let opened = open_all(address, requests.len()).await?;
     let begun = Instant::now();
     let mut connections = JoinSet::new();
-    for requests in requests {
-        let requests = requests.clone();
+    for (requests, mut connection) in requests.iter().cloned().zip(opened) {
         connections.spawn(async move {
-            let mut connection = Connection::open(address).await?;
             let mut seen = Seen::new();
             for request in requests.iter().cycle() {
                 let sent = Instant::now();
@@ -142,14 +141,14 @@ pub(crate) async fn open(
     rate: u64,
     time: Duration,
 ) -> anyhow::Result<Seen> {
+    let opened = open_all(address, requests.len()).await?;
     let begun = Instant::now();
     let count = rate * time.as_secs();
     let mut connections = JoinSet::new();
     let step = requests.len();
-    for (first, requests) in (0..count).zip(requests.iter().cloned()) {
+    for ((first, requests), mut connection) in (0..count).zip(requests.iter().cloned()).zip(opened) {
         let turns = (first..count).step_by(step);
         connections.spawn(async move {
-            let mut connection = Connection::open(address).await?;
             let mut seen = Seen::new();
             for (turn, request) in turns.zip(requests.iter().cycle()) {
                 let mut due = begun + Duration::from_nanos(turn * 1_000_000_000 / rate);
@@ -165,6 +164,15 @@ pub(crate) async fn open(
         });
     }
     all(connections, begun).await
+}
+
+/// Opens connections before the clock starts: what is measured is a service, not its clients' first moment.
+async fn open_all(address: SocketAddr, count: usize) -> io::Result<Vec<Connection>> {
+    let mut opened = Vec::with_capacity(count);
+    for _ in 0..count {
+        opened.push(Connection::open(address).await?);
+    }
+    Ok(opened)
 }
 
 async fn all(mut connections: JoinSet<anyhow::Result<Seen>>, begun: Instant) -> anyhow::Result<Seen> {
