@@ -9,8 +9,8 @@ SHELL := bash
 compiler := dev/need cc:build-essential make:build-essential pkg-config:pkg-config openssl.pc:libssl-dev && \
 	{ command -v cargo >/dev/null || { echo "missing: cargo. Get it from https://rustup.rs" >&2; exit 1; }; }
 
-# Tests find the servers by two variables. Not `eval "$(dev/servers up)"` alone: that hides a failure.
-servers := servers=$$(dev/servers up); eval "$$servers"
+# Tests find the servers by a variable each. Not `eval "$(dev/servers up)"` alone: that hides a failure.
+servers = servers=$$(dev/servers up $(only)); eval "$$servers"
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -19,10 +19,11 @@ run: ## both services in one process, with nothing to install: no Kafka, no MySQ
 	@$(compiler)
 	cargo run --release --locked -p fluxo-demo
 
-test: ## every test, on a real Kafka and a real MySQL that dev/servers starts
+test: ## every test, on a real Kafka, MySQL and Kubernetes API server that dev/servers starts
 	@$(compiler)
 	$(servers); cargo test --workspace --locked
 
+bench: only := kafka mysql
 bench: ## what Fluxo reaches against its floors, on a broker of its own
 	@$(compiler)
 	dev/kafka/down 19192 --wipe
@@ -35,11 +36,12 @@ bench: ## what Fluxo reaches against its floors, on a broker of its own
 generate: ## write the generated files again: OpenAPI, schema, settings, …
 	@$(compiler)
 	$(servers); FLUXO_GENERATE=1 cargo test --workspace --locked generated
+	dev/chart generate
 
 # Warnings are errors by clippy's own arguments, not by RUSTFLAGS: these would compile everything again.
 # Without `cargo deny check advisories`: it needs the database of advisories from GitHub, and would fail, for
 # something that nobody here has changed, on the day a crate gets one.
-lint: ## formatting, clippy, documentation, dependencies, shell scripts, generated files
+lint: ## formatting, clippy, documentation, dependencies, shell scripts, generated files, the chart
 	@$(compiler); dev/need shellcheck:shellcheck
 	cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
@@ -49,6 +51,7 @@ lint: ## formatting, clippy, documentation, dependencies, shell scripts, generat
 	dev/deny check bans licenses sources
 	dev/shellcheck
 	$(servers); cargo test --workspace --locked generated
+	dev/chart
 
 images: ## the container images of the services, built without a registry and tried out
 	@$(compiler)

@@ -8,7 +8,7 @@ use std::{
 use clap::{Arg, Command};
 
 /// The labels that a metric may have: each has few values. An id, an account or a client has one for each of its own.
-const LABELS: [&str; 6] = ["kind", "method", "outcome", "reason", "route", "status"];
+const LABELS: [&str; 8] = ["kind", "method", "namespace", "outcome", "pipeline", "reason", "route", "status"];
 
 /// The settings of a program, in Markdown: one table a group, with the variable, the default and the meaning of each.
 #[must_use]

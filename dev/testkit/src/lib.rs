@@ -1,15 +1,17 @@
-//! A database and a topic of its own for each test, on the real servers that `make test` starts.
+//! A database, a topic and a namespace of its own for each test, on the real servers that `make test` starts.
 //!
-//! A test that passes leaves nothing behind. One that panics leaves its database and its topic, and prints their names,
-//! so that their state can be looked at.
+//! A test that passes leaves nothing behind. One that panics leaves its database, its topic and its namespace, and
+//! prints their names, so that their state can be looked at; of a namespace it prints what is in it.
 
 mod database;
+mod namespace;
 mod poll;
 mod topic;
 
 pub use database::{TestDatabase, database};
+pub use namespace::{TestNamespace, kubernetes, namespace};
 pub use poll::eventually;
-pub use topic::{TestTopic, kafka, topic};
+pub use topic::{TestTopic, TestTopics, kafka, topic, topics};
 
 /// A variable that names a server.
 #[allow(clippy::disallowed_methods, reason = "where the servers are is no setting of a service")]

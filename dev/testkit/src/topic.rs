@@ -7,6 +7,7 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    metadata::MetadataTopic,
 };
 use uuid::Uuid;
 
@@ -20,6 +21,13 @@ pub struct TestTopic {
     pub name: String,
     /// The brokers that have it.
     pub bootstrap_servers: String,
+}
+
+/// The topics whose names begin with a prefix, which are deleted with this value unless the test panics.
+#[derive(Debug)]
+pub struct TestTopics {
+    /// What their names begin with.
+    pub prefix: String,
 }
 
 /// One for all tests of a process: connecting takes longer than making a topic.
@@ -52,10 +60,22 @@ pub async fn topic(partitions: i32) -> TestTopic {
     TestTopic { name, bootstrap_servers: kafka() }
 }
 
+/// Stands for topics that what is tested makes: all those whose names begin with `prefix`, when this is dropped.
+pub fn topics(prefix: &str) -> TestTopics {
+    TestTopics { prefix: prefix.to_owned() }
+}
+
 impl Drop for TestTopic {
     fn drop(&mut self) {
         let what = format!("the topic {} on {}", self.name, self.bootstrap_servers);
         crate::clean_up(&what, delete(&self.name));
+    }
+}
+
+impl Drop for TestTopics {
+    fn drop(&mut self) {
+        let what = format!("the topics {}* on {}", self.prefix, kafka());
+        crate::clean_up(&what, delete_all(&self.prefix));
     }
 }
 
@@ -68,6 +88,17 @@ async fn create(name: &str, partitions: i32) -> anyhow::Result<()> {
 async fn delete(name: &str) -> anyhow::Result<()> {
     let deleted = ADMIN.delete_topics(&[name], &options()).await?;
     outcome(deleted)
+}
+
+async fn delete_all(prefix: &str) -> anyhow::Result<()> {
+    // Blocks: whoever cleans up has nothing else to do.
+    let metadata = ADMIN.inner().fetch_metadata(None, TIMEOUT)?;
+    let names = metadata.topics().iter().map(MetadataTopic::name);
+    let names: Vec<_> = names.filter(|name| name.starts_with(prefix)).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    outcome(ADMIN.delete_topics(&names, &options()).await?)
 }
 
 fn options() -> AdminOptions {

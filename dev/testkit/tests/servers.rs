@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use fluxo_testkit::{database, eventually, topic};
+use fluxo_testkit::{database, eventually, kubernetes, namespace, topic};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::{Api, api::PostParams};
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer},
@@ -31,6 +33,26 @@ async fn each_topic_has_its_partitions_and_is_gone_after_the_test() {
     drop(one);
     eventually("the topic is gone", Duration::from_secs(30), async || {
         (partitions(&name).await == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_namespace_is_gone_after_the_test_with_what_waits_for_an_operator() {
+    let client = kubernetes().await;
+    let (one, other) = tokio::join!(namespace(), namespace());
+    assert_ne!(one.name, other.name);
+    let waits: ConfigMap = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": "waits", "finalizers": ["fluxo.dev/nobody-comes"]},
+    }))
+    .unwrap();
+    let config_maps = Api::<ConfigMap>::namespaced(client.clone(), &one.name);
+    config_maps.create(&PostParams::default(), &waits).await.unwrap();
+    let name = one.name.clone();
+    drop(one);
+    let namespaces = Api::<Namespace>::all(client);
+    eventually("the namespace is gone", Duration::from_mins(1), async || {
+        namespaces.get_opt(&name).await.unwrap().is_none().then_some(())
     })
     .await;
 }

@@ -23,12 +23,33 @@ pub async fn serve(
     registry: Arc<Registry>,
     shutdown: Shutdown,
 ) -> io::Result<()> {
+    serve_with(listener, || Ok(()), readiness, registry, shutdown).await
+}
+
+/// As [`serve`], for a process that can be stuck though it answers: `alive` says so, with the reason.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_with(
+    listener: TcpListener,
+    alive: impl Fn() -> Result<(), String> + Clone + Send + Sync + 'static,
+    readiness: Readiness,
+    registry: Arc<Registry>,
+    shutdown: Shutdown,
+) -> io::Result<()> {
     let draining = shutdown.clone();
     let router = Router::new()
-        .route("/livez", get(async || "live\n"))
+        .route("/livez", get(async move || live(alive())))
         .route("/readyz", get(async move || ready(&readiness, &draining)))
         .route("/metrics", get(async move || metrics(&registry)));
     axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.aborted().await }).await
+}
+
+fn live(alive: Result<(), String>) -> (StatusCode, String) {
+    match alive {
+        Ok(()) => (StatusCode::OK, "live\n".into()),
+        Err(reason) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{reason}\n")),
+    }
 }
 
 fn ready(readiness: &Readiness, shutdown: &Shutdown) -> (StatusCode, String) {

@@ -1,0 +1,189 @@
+//! The loop that reads the lag of every pipeline and scales its listeners: the edges around [`scaling`](crate::scaling).
+//!
+//! Reconcile says what to look at ([`Board::put`]) and takes what was seen ([`Board::report`]); the loop asks Kafka, with
+//! a bounded number of questions at once, decides, and writes each decision once, by a field manager of its own, so
+//! that reconcile and the loop never fight over a number.
+
+mod board;
+mod clusters;
+mod report;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fluxo_core::kit::shutdown::Shutdown;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use tokio::{sync::Semaphore, task::JoinSet};
+
+pub use board::{Board, Key, Target};
+pub use clusters::Clusters;
+pub use report::Report;
+
+use crate::{
+    controller::apply::Seen,
+    lag::Unknown,
+    metrics::Metrics,
+    scaling::{Decision, Observation, Replicas, decide},
+};
+use board::Watched;
+
+/// Who owns `spec.replicas` of a listener's Deployment.
+pub const FIELD_MANAGER: &str = "fluxo-scaler";
+/// How long after a write the Deployment is taken to have the number, though it was not yet seen with it.
+const WRITE_SEEN_WITHIN: Duration = Duration::from_secs(10);
+/// How long a pipeline waits for its next turn when Kafka did not answer: it took the place of others.
+const AWAY: Duration = Duration::from_secs(5);
+/// How often the oldest unread record is looked at, which needs a connection.
+const AGE_INTERVAL: Duration = Duration::from_secs(15);
+/// How often connections that nobody needs any more are closed.
+const SWEEP: Duration = Duration::from_mins(1);
+
+/// The loop.
+#[derive(Clone)]
+pub struct Autoscaler {
+    /// Writes the scale of Deployments.
+    pub client: Client,
+    /// The Deployments of listeners.
+    pub deployments: Seen<Deployment>,
+    /// What to look at, and what was seen.
+    pub board: Board,
+    /// The connections to Kafka.
+    pub clusters: Clusters,
+    /// Lag and decisions are counted here.
+    pub metrics: Metrics,
+    /// How often each pipeline has its turn.
+    pub interval: Duration,
+    /// How many have it at once.
+    pub questions: u16,
+}
+
+impl Autoscaler {
+    /// Looks at every pipeline again and again, until it is told to end.
+    pub async fn run(self, shutdown: Shutdown) {
+        let places = Arc::new(Semaphore::new(usize::from(self.questions)));
+        let mut ticks = tokio::time::interval(self.interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut looks = JoinSet::new();
+        let mut swept = Instant::now();
+        loop {
+            tokio::select! {
+                () = shutdown.draining() => break,
+                _ = ticks.tick() => {}
+            }
+            while looks.try_join_next().is_some() {}
+            for (key, target, watched) in self.board.due(Instant::now()) {
+                let (this, places) = (self.clone(), Arc::clone(&places));
+                looks.spawn(async move {
+                    // It is never closed; if it were, the loop has ended.
+                    if let Ok(_place) = places.acquire().await {
+                        let next = this.look(&key, &target, watched).await;
+                        this.board.done(&key, Instant::now() + next);
+                    }
+                });
+            }
+            if swept.elapsed() > SWEEP {
+                self.clusters.keep(&self.board.connections());
+                swept = Instant::now();
+            }
+        }
+        looks.shutdown().await;
+    }
+
+    /// One pipeline's turn. Returns after how long it has the next.
+    async fn look(&self, key: &Key, target: &Target, watched: Arc<tokio::sync::Mutex<Watched>>) -> Duration {
+        // Nobody else holds it: a pipeline has one turn at a time.
+        let mut watched = watched.lock().await;
+        let Some(replicas) = self.replicas(key, target, &mut watched) else { return self.interval };
+        let began = Instant::now();
+        let observation = self.observe(target, replicas, watched.began.elapsed()).await;
+        self.metrics.lag_round(began.elapsed());
+        let decision = decide(&watched.history, &observation, &target.policy);
+        watched.history.record(&observation, &decision, &target.policy);
+        let lag = decision.inputs.lag.as_ref().map(|lag| *lag).map_err(Unknown::as_str);
+        self.metrics.saw((&key.namespace, &key.name), lag, decision.replicas);
+        if watched.age_at.is_none_or(|at| at.elapsed() >= AGE_INTERVAL) {
+            watched.oldest = self.oldest(target, &observation).await;
+            watched.age_at = Some(Instant::now());
+        }
+        let written = target.writes && self.write(key, target, &decision, &mut watched).await;
+        let is_away = matches!(observation.offsets, Err(Unknown::Away(_)));
+        watched.note(decision, written);
+        if self.board.publish(key, &mut watched) {
+            tracing::debug!(pipeline.namespace = key.namespace, pipeline.name = key.name, "news of the lag");
+        }
+        if is_away { AWAY.max(self.interval) } else { self.interval }
+    }
+
+    /// The listeners as the Deployment tells; `None` while there is none.
+    fn replicas(&self, key: &Key, target: &Target, watched: &mut Watched) -> Option<Replicas> {
+        let deployment = self.deployments.get(&key.namespace, &target.deployment)?;
+        let count = |count: Option<i32>| u32::try_from(count.unwrap_or(0)).unwrap_or(0);
+        let declared = count(deployment.spec.as_ref()?.replicas);
+        let ready = count(deployment.status.as_ref().and_then(|status| status.ready_replicas));
+        // Until the watch tells, what was written is what there is: else it would be written again.
+        if watched.wrote.is_some_and(|(to, at)| to == declared || at.elapsed() > WRITE_SEEN_WITHIN) {
+            watched.wrote = None;
+        }
+        let wanted = watched.wrote.map_or(declared, |(to, _)| to);
+        Some(Replicas { wanted, ready })
+    }
+
+    async fn observe(&self, target: &Target, replicas: Replicas, at: Duration) -> Observation {
+        let unknown = Observation::unknown(at, replicas);
+        let kafka = match self.clusters.get(&target.connection) {
+            Ok(kafka) => kafka,
+            Err(error) => return Observation { offsets: Err(error.into()), ..unknown },
+        };
+        let offsets = kafka.offsets(&target.group, &target.topic).await;
+        let group = match &offsets {
+            Ok(_) => kafka.group(&target.group).await,
+            Err(unknown) => Err(unknown.clone()),
+        };
+        Observation { offsets, group, ..unknown }
+    }
+
+    /// How long the oldest unread record waits; `None` when unknown, or when there is none.
+    async fn oldest(&self, target: &Target, observation: &Observation) -> Option<Duration> {
+        let offsets = observation.offsets.as_ref().ok()?;
+        let kafka = self.clusters.get(&target.connection).ok()?;
+        let oldest = kafka.oldest_unread(&target.group, &target.topic, offsets).await.ok()?;
+        Some(oldest?.elapsed().unwrap_or_default())
+    }
+
+    /// Writes the number of listeners, if it is to change; whether that succeeded.
+    async fn write(&self, key: &Key, target: &Target, decision: &Decision, watched: &mut Watched) -> bool {
+        let Some(to) = decision.write() else { return false };
+        let scale = json!({
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {"name": target.deployment, "namespace": key.namespace},
+            "spec": {"replicas": to},
+        });
+        let deployments = Api::<Deployment>::namespaced(self.client.clone(), &key.namespace);
+        let by = PatchParams::apply(FIELD_MANAGER).force();
+        match deployments.patch_scale(&target.deployment, &by, &Patch::Apply(&scale)).await {
+            Ok(_) => {
+                self.metrics.wrote("Scale");
+                self.metrics.scaled(decision.reason.as_str());
+                watched.wrote = Some((to, Instant::now()));
+                true
+            }
+            Err(error) => {
+                tracing::warn!(
+                    pipeline.namespace = key.namespace,
+                    pipeline.name = key.name,
+                    error = &error as &dyn std::error::Error,
+                    "the number of listeners was not written: it is tried again"
+                );
+                false
+            }
+        }
+    }
+}

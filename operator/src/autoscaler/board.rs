@@ -1,0 +1,206 @@
+//! What the loop looks at, and what it saw: the one thing that it shares with reconcile.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::channel::mpsc::UnboundedSender;
+use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+
+use super::{Report, report};
+use crate::{
+    crd::{self, TransactionPipeline},
+    kafka::Connection,
+    lag::Unknown,
+    scaling::{Decision, History, Learned, Policy, Rate, Reason},
+};
+
+/// A pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid: another one of that name has another.
+    pub uid: String,
+}
+
+impl Key {
+    /// That of a pipeline which the API server keeps.
+    pub fn of(pipeline: &TransactionPipeline) -> Self {
+        let namespace = pipeline.namespace().unwrap_or_default();
+        Self { namespace, name: pipeline.name_any(), uid: pipeline.uid().unwrap_or_default() }
+    }
+}
+
+/// What the loop needs to know of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// How its Kafka is reached.
+    pub connection: Connection,
+    /// Its consumer group.
+    pub group: String,
+    /// Its topic of transactions.
+    pub topic: String,
+    /// What is wanted of the number of listeners.
+    pub policy: Policy,
+    /// Name of the listeners' Deployment.
+    pub deployment: String,
+    /// Whether a decision is written. A paused pipeline is looked at only.
+    pub writes: bool,
+}
+
+/// Every pipeline that is looked at. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Board {
+    pipelines: Arc<Mutex<HashMap<Key, Pipeline>>>,
+    news: UnboundedSender<ObjectRef<TransactionPipeline>>,
+}
+
+#[derive(Debug)]
+struct Pipeline {
+    target: Arc<Target>,
+    watched: Arc<tokio::sync::Mutex<Watched>>,
+    report: Option<Report>,
+    /// When it has its next turn; `None` while it has one.
+    due: Option<Instant>,
+}
+
+/// What was seen of a pipeline before.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) began: Instant,
+    pub(super) history: History,
+    /// What was written, and when, until it is seen.
+    pub(super) wrote: Option<(u32, Instant)>,
+    pub(super) oldest: Option<Duration>,
+    pub(super) age_at: Option<Instant>,
+    decision: Option<Decision>,
+    decisions: VecDeque<crd::Decision>,
+    published_at: Option<Instant>,
+}
+
+impl Board {
+    /// An empty one, which tells of news by a channel.
+    pub fn new(news: UnboundedSender<ObjectRef<TransactionPipeline>>) -> Self {
+        Self { pipelines: Arc::default(), news }
+    }
+
+    /// This pipeline is to be looked at. `decisions` are those of its status, the newest first: they outlive the
+    /// process, and with them what a listener was seen to reach.
+    pub fn put(&self, key: Key, target: Target, decisions: &[crd::Decision]) {
+        let mut pipelines = self.lock();
+        if let Some(pipeline) = pipelines.get_mut(&key) {
+            if *pipeline.target != target {
+                pipeline.target = Arc::new(target);
+            }
+            return;
+        }
+        let watched = Arc::new(tokio::sync::Mutex::new(Watched::new(decisions)));
+        let pipeline =
+            Pipeline { target: Arc::new(target), watched, report: None, due: Some(Instant::now()) };
+        pipelines.insert(key, pipeline);
+    }
+
+    /// Nothing is to be written for this pipeline until it is put again; it is looked at all the same.
+    pub fn pause(&self, key: &Key) {
+        if let Some(pipeline) = self.lock().get_mut(key) {
+            Arc::make_mut(&mut pipeline.target).writes = false;
+        }
+    }
+
+    /// All that are looked at.
+    pub fn keys(&self) -> Vec<Key> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// This pipeline is not to be looked at any more.
+    pub fn remove(&self, key: &Key) {
+        self.lock().remove(key);
+    }
+
+    /// What was last seen of it; `None` before it was looked at.
+    pub fn report(&self, key: &Key) -> Option<Report> {
+        self.lock().get(key)?.report.clone()
+    }
+
+    /// The connections that are used.
+    pub(super) fn connections(&self) -> HashSet<Connection> {
+        self.lock().values().map(|pipeline| pipeline.target.connection.clone()).collect()
+    }
+
+    /// Those whose turn it is. Each has it until it is [done](Self::done).
+    pub(super) fn due(&self, now: Instant) -> Vec<(Key, Arc<Target>, Arc<tokio::sync::Mutex<Watched>>)> {
+        let mut pipelines = self.lock();
+        let due = pipelines.iter_mut().filter(|(_, pipeline)| pipeline.due.is_some_and(|due| due <= now));
+        due.map(|(key, pipeline)| {
+            pipeline.due = None;
+            (key.clone(), Arc::clone(&pipeline.target), Arc::clone(&pipeline.watched))
+        })
+        .collect()
+    }
+
+    /// It had its turn.
+    pub(super) fn done(&self, key: &Key, next: Instant) {
+        if let Some(pipeline) = self.lock().get_mut(key) {
+            pipeline.due = Some(next);
+        }
+    }
+
+    /// Tells what was seen, if that is news. Whether it was.
+    pub(super) fn publish(&self, key: &Key, watched: &mut Watched) -> bool {
+        let Some(decision) = &watched.decision else { return false };
+        // At the start of a process, what was said before is still better than that nothing is known yet.
+        if decision.reason == Reason::Unknown(Unknown::NotAsked) {
+            return false;
+        }
+        let mut pipelines = self.lock();
+        let Some(pipeline) = pipelines.get_mut(key) else { return false };
+        let decisions: Vec<_> = watched.decisions.iter().cloned().collect();
+        let report = Report::new(decision, watched.oldest, decisions);
+        let since = watched.published_at.map(|at| at.elapsed());
+        if !report::is_news(pipeline.report.as_ref(), &report, since) {
+            return false;
+        }
+        pipeline.report = Some(report);
+        watched.published_at = Some(Instant::now());
+        // Nobody listens any more when the process ends.
+        let _ = self.news.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Pipeline>> {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watched {
+    fn new(decisions: &[crd::Decision]) -> Self {
+        let learned = decisions.iter().find_map(|decision| decision.inputs.kept_per_second_and_replica);
+        let learned = learned.and_then(|rate| u64::try_from(rate).ok()).filter(|rate| *rate > 0);
+        let learned = learned.map(|rate| Learned { rate: Rate::per_second(rate) });
+        Self {
+            began: Instant::now(),
+            history: History::new(learned),
+            wrote: None,
+            oldest: None,
+            age_at: None,
+            decision: None,
+            decisions: decisions.iter().cloned().collect(),
+            published_at: None,
+        }
+    }
+
+    /// Keeps a decision, and lists it if it changed the number, or would have.
+    pub(super) fn note(&mut self, decision: Decision, written: bool) {
+        let is_new = self.decision.as_ref().is_none_or(|before| before.replicas != decision.replicas);
+        if written || is_new && report::recommends_a_change(&decision) {
+            self.decisions.push_front(report::decision(&decision, self.oldest));
+            self.decisions.truncate(report::DECISIONS_MOST);
+        }
+        self.decision = Some(decision);
+    }
+}

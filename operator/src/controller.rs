@@ -1,0 +1,366 @@
+//! Keeps what pipelines describe true: `dereference` → `validate` → `build` → `apply` → `status`.
+//!
+//! Reconcile assumes nothing about why it is called: it reads what there is, and what is as it should be is not
+//! written again. The first and the last two steps do I/O; the two between are pure.
+
+pub mod apply;
+pub mod build;
+mod delete;
+pub mod dereference;
+mod events;
+pub mod model;
+pub mod status;
+pub mod topics;
+pub mod validate;
+
+#[cfg(test)]
+mod fixtures;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{
+    Client, ResourceExt as _,
+    runtime::{controller::Action, events::Recorder, reflector::Store},
+};
+
+use crate::{
+    autoscaler::{Board, Clusters, Key, Target},
+    crd::{DeletionPolicy, PipelineStatus, ScalingMode, TransactionPipeline},
+    metrics::Metrics,
+    scaling::{Mode, Policy},
+};
+use apply::{Applier, Children, Migration, Outcome};
+use model::{Identity, Installation, ValidatedPipeline};
+use status::{Facts, Phase, Writer};
+
+/// How long one pass over a pipeline may take: an API server that is silent must not hold a place for ever.
+const PASS_MOST: Duration = Duration::from_mins(1);
+/// How soon a pass that failed is made again; twice as long after each further one.
+const RETRY_LEAST: Duration = Duration::from_millis(500);
+const RETRY_MOST: Duration = Duration::from_secs(30);
+/// How soon a topic that is not as declared, or what waits for it, is looked at again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Why a pass over a pipeline was not made to its end: it is made again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What the pipeline names could not be read.
+    #[error("what the pipeline names could not be read")]
+    Dereference(#[source] dereference::Error),
+    /// What was built could not be applied.
+    #[error("what was built could not be applied")]
+    Apply(#[source] apply::Error),
+    /// The status could not be written.
+    #[error("what there is could not be said")]
+    Status(#[source] status::Error),
+    /// What the pipeline has could not be deleted.
+    #[error("what the pipeline has could not be deleted")]
+    Delete(#[source] delete::Error),
+    /// It took too long.
+    #[error("the API server or Kafka did not answer within {PASS_MOST:?}")]
+    TooLong,
+}
+
+/// All that reconcile works with.
+pub struct Context {
+    pub(crate) client: Client,
+    pub(crate) installation: Installation,
+    pub(crate) pipelines: Vec<Store<TransactionPipeline>>,
+    pub(crate) applier: Applier,
+    pub(crate) board: Board,
+    status: Writer,
+    recorder: Recorder,
+    metrics: Metrics,
+    resync: Duration,
+    /// How often in turn a pass over each pipeline failed.
+    failures: Mutex<HashMap<Key, u32>>,
+}
+
+/// What a [`Context`] is made of.
+#[allow(missing_docs, reason = "the types say it")]
+pub struct Parts {
+    pub client: Client,
+    pub installation: Installation,
+    pub pipelines: Vec<Store<TransactionPipeline>>,
+    pub children: Children,
+    pub clusters: Clusters,
+    pub board: Board,
+    pub recorder: Recorder,
+    pub metrics: Metrics,
+    /// How often all is looked at again, though nothing is known to have changed.
+    pub resync: Duration,
+}
+
+impl Context {
+    /// One that has done nothing yet.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { client, installation, pipelines, children, clusters, board, recorder, metrics, resync } =
+            parts;
+        let applier = Applier {
+            client: client.clone(),
+            children,
+            metrics: metrics.clone(),
+            ledger: apply::Ledger::default(),
+            retries: apply::Retries::default(),
+            topics: topics::Keeper::new(clusters, resync),
+        };
+        let status = Writer::new(client.clone());
+        let failures = Mutex::default();
+        Self { client, installation, pipelines, applier, board, status, recorder, metrics, resync, failures }
+    }
+
+    /// Forgets pipelines that are gone.
+    pub fn sweep(&self) {
+        let there: Vec<_> = self.pipelines.iter().flat_map(Store::state).collect();
+        let is_there = |uid: &str| there.iter().any(|pipeline| pipeline.metadata.uid.as_deref() == Some(uid));
+        for key in self.board.keys().into_iter().filter(|key| !is_there(&key.uid)) {
+            self.board.remove(&key);
+            self.applier.forget(&key.namespace, &key.name);
+            self.metrics.forget((&key.namespace, &key.name));
+        }
+        self.status.keep(is_there);
+        self.applier.ledger.keep(is_there);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|key, _| is_there(&key.uid));
+    }
+}
+
+/// Makes one pass over a pipeline.
+///
+/// # Errors
+/// When the pass was not made to its end.
+pub async fn reconcile(pipeline: Arc<TransactionPipeline>, context: Arc<Context>) -> Result<Action, Error> {
+    let began = Instant::now();
+    let pipeline = context.status.refreshed(&pipeline);
+    let pass = tokio::time::timeout(PASS_MOST, context.pass(&pipeline));
+    let done = pass.await.unwrap_or(Err(Error::TooLong));
+    context.metrics.reconciled(began.elapsed(), done.as_ref().err().map(Error::reason));
+    if done.is_ok() {
+        let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.remove(&Key::of(&pipeline));
+    }
+    done
+}
+
+/// What is done about a pass that failed: another one, later and later.
+#[allow(clippy::needless_pass_by_value, reason = "kube calls it so")]
+pub fn error_policy(pipeline: Arc<TransactionPipeline>, error: &Error, context: Arc<Context>) -> Action {
+    let key = Key::of(&pipeline);
+    let (namespace, name) = (key.namespace.clone(), key.name.clone());
+    let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = failures.entry(key).or_default();
+    *count = count.saturating_add(1);
+    let after = backoff(*count);
+    drop(failures);
+    tracing::warn!(
+        pipeline.namespace = namespace,
+        pipeline.name = name,
+        error = error as &dyn std::error::Error,
+        retry_ms = after.as_millis(),
+        "a pass over a pipeline failed"
+    );
+    Action::requeue(after)
+}
+
+fn backoff(failures: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    RETRY_LEAST.saturating_mul(doubled).min(RETRY_MOST)
+}
+
+impl Context {
+    async fn pass(&self, pipeline: &TransactionPipeline) -> Result<Action, Error> {
+        // It has both, or the API server would not have it.
+        let Some(identity) = Identity::of(pipeline) else { return Ok(Action::await_change()) };
+        if pipeline.metadata.deletion_timestamp.is_some() {
+            return Box::pin(self.delete(pipeline, &identity)).await;
+        }
+        if pipeline.spec.paused {
+            self.board.pause(&Key::of(pipeline));
+            self.say(pipeline, &Phase::Paused, &Outcome::default(), None).await?;
+            return Ok(Action::await_change());
+        }
+        self.hold_if_topics_are_to_be_deleted(pipeline).await.map_err(Error::Delete)?;
+        Box::pin(self.keep(pipeline, &identity)).await
+    }
+
+    /// The five steps.
+    async fn keep(&self, pipeline: &TransactionPipeline, identity: &Identity) -> Result<Action, Error> {
+        // dereference (asks the API server)
+        let found = dereference::dereference(&self.client, pipeline, self.partitions(pipeline));
+        let found = Box::pin(found).await.map_err(Error::Dereference)?;
+        let cluster = found.strimzi.as_ref().and_then(|strimzi| strimzi.kafka.as_ref().ok()?.status.as_ref());
+        let cluster_id = cluster.and_then(|status| status.cluster_id.clone());
+
+        // validate (pure)
+        let validated = match validate::validate(pipeline, &found, &self.installation) {
+            Ok(validated) => validated,
+            Err(wrong) => {
+                let there = self.applier.observe(identity);
+                self.say(pipeline, &Phase::Wrong(wrong), &there, cluster_id.as_deref()).await?;
+                return Ok(Action::requeue(self.resync));
+            }
+        };
+
+        // build (pure, and never fails)
+        let prepared = build::build(&validated);
+
+        // apply (asks the API server and Kafka)
+        let rival = self.rival(pipeline);
+        let request = topics::Request { pipeline: &validated, rival: rival.as_ref() };
+        let applied =
+            Box::pin(self.applier.apply(identity, request, prepared)).await.map_err(Error::Apply)?;
+        if applied.topics.is_of_another() {
+            self.board.pause(&Key::of(pipeline));
+        } else {
+            self.watch_lag(pipeline, &validated);
+        }
+
+        // status (pure, and one request)
+        self.say(pipeline, &Phase::Kept, &applied, cluster_id.as_deref()).await?;
+        Ok(Action::requeue(self.next(&applied)))
+    }
+
+    /// Says what there is, if it is not what was said before.
+    async fn say(
+        &self,
+        pipeline: &TransactionPipeline,
+        phase: &Phase,
+        outcome: &Outcome,
+        cluster_id: Option<&str>,
+    ) -> Result<(), Error> {
+        let report = self.board.report(&Key::of(pipeline));
+        let facts = Facts { pipeline, phase, outcome, report: report.as_ref(), cluster_id };
+        let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default();
+        let status: PipelineStatus = status::status(facts, &Time(now));
+        if self.status.write(pipeline, status.clone()).await.map_err(Error::Status)? {
+            self.metrics.wrote("TransactionPipeline");
+            events::publish(&self.recorder, pipeline, pipeline.status.as_ref(), &status).await;
+        }
+        Ok(())
+    }
+
+    /// Lets the autoscaler look at it.
+    fn watch_lag(&self, pipeline: &TransactionPipeline, validated: &ValidatedPipeline) {
+        let target = Target {
+            connection: validated.kafka.connection(),
+            group: validated.listener.group.clone(),
+            topic: validated.topics.transactions.name.clone(),
+            policy: policy(&pipeline.spec.listener, validated.listener.most),
+            deployment: format!("{}-listener", validated.identity.name),
+            writes: true,
+        };
+        let decisions = pipeline.status.as_ref().map(|status| status.decisions.as_slice());
+        self.board.put(Key::of(pipeline), target, decisions.unwrap_or_default());
+    }
+
+    /// How many partitions the topics were seen to have.
+    fn partitions(&self, pipeline: &TransactionPipeline) -> std::collections::BTreeMap<String, u32> {
+        let seen = self.board.report(&Key::of(pipeline)).and_then(|report| report.partitions);
+        seen.into_iter().map(|partitions| (pipeline.spec.kafka.topic.name.clone(), partitions)).collect()
+    }
+
+    /// The older pipeline that has a topic of this one, in the same cluster that Strimzi does not run.
+    fn rival(&self, pipeline: &TransactionPipeline) -> Option<Identity> {
+        let kafka = &pipeline.spec.kafka;
+        let brokers = kafka.bootstrap_servers.as_deref()?;
+        let age = |pipeline: &TransactionPipeline| {
+            (pipeline.creation_timestamp(), pipeline.namespace(), pipeline.metadata.name.clone())
+        };
+        let topics = [kafka.topic.name.clone(), kafka.dead_letter_name()];
+        let is_rival = |other: &TransactionPipeline| {
+            let theirs = &other.spec.kafka;
+            other.metadata.uid != pipeline.metadata.uid
+                && age(other) < age(pipeline)
+                && theirs.bootstrap_servers.as_deref().is_some_and(|theirs| share_a_broker(theirs, brokers))
+                && [&theirs.topic.name, &theirs.dead_letter_name()]
+                    .iter()
+                    .any(|theirs| topics.contains(theirs))
+        };
+        let rivals = self.pipelines.iter().flat_map(|store| store.state_filter(is_rival));
+        rivals.min_by_key(|rival| age(rival)).and_then(|rival| Identity::of(&rival))
+    }
+
+    /// When all is looked at again though nothing is known to have changed.
+    fn next(&self, applied: &Outcome) -> Duration {
+        let topics_wait = applied.topics.all().any(|topic| topic.found != topics::Found::AsDeclared);
+        let next = match &applied.migration {
+            Migration::Failed { retry_in: Some(left), .. } => (*left).max(Duration::from_secs(1)),
+            _ => self.resync,
+        };
+        if topics_wait { next.min(AGAIN) } else { next }
+    }
+}
+
+fn share_a_broker(one: &str, other: &str) -> bool {
+    one.split(',').any(|broker| other.split(',').any(|other| broker == other))
+}
+
+/// What is wanted of the number of listeners, of which at most so many make sense.
+fn policy(listener: &crate::crd::Listener, most: u32) -> Policy {
+    let count = |count: i32| u32::try_from(count).unwrap_or(0);
+    let scaling = &listener.scaling;
+    let declared = count(listener.replicas).min(most);
+    Policy {
+        mode: match scaling.mode {
+            ScalingMode::Auto => Mode::Auto,
+            ScalingMode::Recommend => Mode::Recommend,
+            ScalingMode::External => Mode::External(declared),
+            ScalingMode::Fixed => Mode::Fixed(declared),
+        },
+        min_replicas: count(scaling.min_replicas).min(most),
+        max_replicas: scaling.max_replicas.map_or(most, |declared| count(declared).min(most)),
+        target_age: scaling.target_age.into(),
+        catch_up: scaling.catch_up.into(),
+        max_rebalances_per_hour: count(scaling.max_rebalances_per_hour),
+        window: scaling.scale_in_delay.into(),
+        prior: Policy::PRIOR,
+    }
+}
+
+impl Error {
+    /// Its name in a metric.
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Dereference(_) => "dereference",
+            Self::Apply(_) => "apply",
+            Self::Status(_) => "status",
+            Self::Delete(_) => "delete",
+            Self::TooLong => "too_long",
+        }
+    }
+}
+
+/// Whether the topics go when the pipeline goes.
+fn deletes_topics(pipeline: &TransactionPipeline) -> bool {
+    pipeline.spec.kafka.deletion_policy == DeletionPolicy::Delete
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_that_fails_is_made_again_later_and_later_up_to_a_most() {
+        assert_eq!([1, 2, 3].map(backoff), [500, 1_000, 2_000].map(Duration::from_millis));
+        assert_eq!(backoff(100), RETRY_MOST);
+    }
+
+    #[test]
+    fn brokers_that_are_named_in_another_order_are_the_same() {
+        assert!(share_a_broker("a:9092,b:9092", "b:9092,c:9092"));
+        assert!(!share_a_broker("a:9092", "a:9093"));
+    }
+
+    #[test]
+    fn no_more_listeners_are_asked_for_than_make_sense() {
+        let mut listener = crate::crd::Listener { replicas: 20, ..crate::crd::Listener::default() };
+        listener.scaling.mode = ScalingMode::Fixed;
+        let policy = policy(&listener, 12);
+        assert_eq!((policy.mode, policy.max_replicas), (Mode::Fixed(12), 12));
+    }
+}

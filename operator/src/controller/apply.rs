@@ -1,0 +1,317 @@
+//! The fourth step: makes the API server and Kafka have what was built, and nothing that is as it should be is written
+//! again. This alone turns [`Resources<Prepared>`](Resources) into [`Resources<Applied>`](Resources).
+//!
+//! The order has reasons: pods need their Secret and their topics; no pod of a new image may meet an old schema; and a
+//! listener must know what a newer api writes. What cannot be applied keeps what stands on it from being applied, and
+//! takes nothing away.
+
+mod children;
+mod migration;
+mod object;
+
+use std::fmt::{self, Debug};
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Client, Resource, ResourceExt as _};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    model::{Applied, Identity, ObjectName, Prepared, Resources},
+    topics::{self, TopicsState},
+};
+use crate::metrics::Metrics;
+
+pub use children::{Children, Seen};
+pub(super) use children::{image, is_rolled_out};
+pub use migration::Migration;
+pub(super) use migration::Retries;
+pub(super) use object::Ledger;
+use object::is_owned_by;
+
+/// The field manager of all that is applied here. The number of listeners is
+/// [another's](crate::autoscaler::FIELD_MANAGER).
+pub const FIELD_MANAGER: &str = "fluxo-operator";
+
+/// Why it is not known whether an object is as it should be: trying again may help.
+#[derive(Debug, thiserror::Error)]
+#[error("{verb} {what} failed")]
+pub struct Error {
+    verb: &'static str,
+    what: Named,
+    #[source]
+    source: Box<kube::Error>,
+}
+
+/// An object, as a person names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    kind: String,
+    namespace: String,
+    name: String,
+}
+
+/// Why an object is not as it should be, which a person must mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Another one of its name is there, which is not of this pipeline.
+    Foreign(Named),
+    /// The API server refuses it, and why.
+    Refused {
+        /// What it refuses.
+        what: Named,
+        /// Its words.
+        why: String,
+    },
+}
+
+/// What became of what was built.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What there is now.
+    pub resources: Resources<Applied>,
+    /// What a person must mend.
+    pub problems: Vec<Problem>,
+    /// How the topics are.
+    pub topics: TopicsState,
+    /// How far the schema is.
+    pub migration: Migration,
+    /// Whether the api waits for the listeners to be of the new image.
+    pub api_waits: bool,
+}
+
+/// What is needed to apply.
+#[derive(Clone)]
+pub struct Applier {
+    /// The API server.
+    pub client: Client,
+    /// What pipelines were last seen to own.
+    pub children: Children,
+    /// Writes are counted here.
+    pub metrics: Metrics,
+    pub(super) ledger: Ledger,
+    pub(super) retries: Retries,
+    pub(super) topics: topics::Keeper,
+}
+
+impl Applier {
+    /// Makes the API server and Kafka have what was built.
+    ///
+    /// # Errors
+    /// When the API server does not answer. What was applied until then stays.
+    pub async fn apply(
+        &self,
+        identity: &Identity,
+        topics: topics::Request<'_>,
+        prepared: Resources<Prepared>,
+    ) -> Result<Outcome, Error> {
+        let mut pass = Pass { applier: self, identity, problems: vec![] };
+        let mut outcome = Outcome::default();
+        let now = &mut outcome.resources;
+
+        now.network_policies = pass.all(&self.children.network_policies, &prepared.network_policies).await?;
+        now.kafka_secret = pass.one(&self.children.secrets, prepared.kafka_secret.as_ref()).await?;
+        outcome.topics = self.topics.keep(self, topics, &prepared).await?;
+        now.disruption_budgets =
+            pass.all(&self.children.disruption_budgets, &prepared.disruption_budgets).await?;
+        now.service = pass.one(&self.children.services, prepared.service.as_ref()).await?;
+
+        let may_migrate = pass.problems.is_empty() && !outcome.topics.is_of_another();
+        let migrated = match prepared.migration.as_ref() {
+            Some(job) if may_migrate => pass.migrate(job, &mut outcome.migration).await?,
+            Some(_) => self.children.job(identity),
+            None => None,
+        };
+        now.migration = migrated;
+        let may_roll_out = may_migrate && outcome.migration.lets_pods_run();
+        if may_roll_out {
+            now.listener = pass.one(&self.children.deployments, prepared.listener.as_ref()).await?;
+            let api = prepared.api.as_ref();
+            outcome.api_waits = self.children.api_waits(now.listener.as_ref(), api);
+            now.api = match api {
+                Some(api) if outcome.api_waits => {
+                    self.children.deployment(&identity.namespace, &api.name_any())
+                }
+                api => pass.one(&self.children.deployments, api).await?,
+            };
+        } else {
+            let there = |wanted: Option<&_>| {
+                wanted.and_then(|wanted| self.children.deployment(&identity.namespace, &named(wanted).name))
+            };
+            (now.listener, now.api) = (there(prepared.listener.as_ref()), there(prepared.api.as_ref()));
+        }
+        now.ingress = pass.one(&self.children.ingresses, prepared.ingress.as_ref()).await?;
+        now.http_route = pass.one(&self.children.http_routes, prepared.http_route.as_ref()).await?;
+        pass.remove_what_is_not_wanted(&prepared).await?;
+        outcome.problems = pass.problems;
+        Ok(outcome)
+    }
+
+    /// What there is of a pipeline of which nothing can be built now. Nothing is changed.
+    pub fn observe(&self, identity: &Identity) -> Outcome {
+        let (listener, api) = self.children.deployments_of(identity);
+        let migration = self.children.job(identity);
+        let state = migration.as_ref().map(Migration::of).unwrap_or_default();
+        let resources = Resources { migration, listener, api, ..Resources::empty() };
+        Outcome { resources, migration: state, ..Outcome::default() }
+    }
+
+    /// Ends the pods of a pipeline, before its topics are deleted. Whether all are gone.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn stop(&self, identity: &Identity) -> Result<bool, Error> {
+        let (listener, api) = self.children.deployments_of(identity);
+        let mut gone = true;
+        for deployment in [listener, api].into_iter().flatten() {
+            gone = false;
+            self.delete(&deployment).await?;
+        }
+        Ok(gone)
+    }
+
+    /// Forgets a pipeline that is gone.
+    pub(super) fn forget(&self, namespace: &str, name: &str) {
+        self.retries.forget(namespace, name);
+        self.topics.forget(namespace, name);
+    }
+}
+
+impl Default for Outcome {
+    /// Nothing was looked at.
+    fn default() -> Self {
+        Self {
+            resources: Resources::empty(),
+            problems: Vec::new(),
+            topics: TopicsState::default(),
+            migration: Migration::default(),
+            api_waits: false,
+        }
+    }
+}
+
+/// One pass over the objects of one pipeline.
+struct Pass<'a> {
+    applier: &'a Applier,
+    identity: &'a Identity,
+    problems: Vec<Problem>,
+}
+
+impl Pass<'_> {
+    /// Applies an object, if there is to be one.
+    async fn one<K>(&mut self, seen: &children::Seen<K>, wanted: Option<&K>) -> Result<Option<K>, Error>
+    where
+        K: Object,
+    {
+        let Some(wanted) = wanted else { return Ok(None) };
+        let owner = self.identity;
+        match self.applier.ensure(seen, wanted, owner, |live| is_owned_by(live, &owner.uid)).await? {
+            Ok(applied) => Ok(Some(applied)),
+            Err(problem) => {
+                self.problems.push(problem);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn all<K: Object>(&mut self, seen: &children::Seen<K>, wanted: &[K]) -> Result<Vec<K>, Error> {
+        let mut applied = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            applied.extend(self.one(seen, Some(wanted)).await?);
+        }
+        Ok(applied)
+    }
+
+    /// Removes what the pipeline owned before and does not want any more.
+    async fn remove_what_is_not_wanted(&mut self, prepared: &Resources<Prepared>) -> Result<(), Error> {
+        let children = &self.applier.children;
+        self.orphans(&children.network_policies, &names(&prepared.network_policies)).await?;
+        self.orphans(&children.disruption_budgets, &names(&prepared.disruption_budgets)).await?;
+        self.orphans(&children.secrets, &names(&prepared.kafka_secret)).await?;
+        self.orphans(&children.services, &names(&prepared.service)).await?;
+        self.orphans(&children.ingresses, &names(&prepared.ingress)).await?;
+        self.orphans(&children.http_routes, &names(&prepared.http_route)).await?;
+        self.finished_jobs(&names(&prepared.migration)).await
+    }
+
+    async fn orphans<K: Object>(&self, seen: &children::Seen<K>, wanted: &[String]) -> Result<(), Error> {
+        for orphan in seen.owned_by(self.identity) {
+            if !wanted.contains(&orphan.name_any()) && orphan.meta().deletion_timestamp.is_none() {
+                self.applier.delete(&*orphan).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What can be applied: any namespaced kind.
+pub trait Object:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Object for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+fn names<'a, K: Object>(wanted: impl IntoIterator<Item = &'a K>) -> Vec<String> {
+    wanted.into_iter().map(kube::ResourceExt::name_any).collect()
+}
+
+fn named<K: Object>(object: &K) -> Named {
+    let namespace = object.namespace().unwrap_or_default();
+    Named { kind: K::kind(&()).into_owned(), namespace, name: object.name_any() }
+}
+
+impl Named {
+    /// An object, as a person names it.
+    pub fn new(kind: &str, namespace: &str, name: &str) -> Self {
+        Self { kind: kind.into(), namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+impl From<ObjectName> for Named {
+    fn from(name: ObjectName) -> Self {
+        Self { kind: name.kind.to_owned(), namespace: name.namespace, name: name.name }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign(what) => {
+                write!(
+                    f,
+                    "{what} is there and is not of this pipeline: remove or rename it, it is left alone"
+                )
+            }
+            Self::Refused { what, why } => write!(f, "the API server refuses {what}: {why}"),
+        }
+    }
+}
+
+impl Error {
+    pub(super) fn new(verb: &'static str, what: Named, source: kube::Error) -> Self {
+        Self { verb, what, source: Box::new(source) }
+    }
+}

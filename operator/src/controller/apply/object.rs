@@ -1,0 +1,159 @@
+//! One object: applied if it is not as it was applied last, and left alone if it is another's.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
+};
+use serde_json::Value;
+
+use super::{Applier, Error, FIELD_MANAGER, Object, Problem, children::Seen, named};
+use crate::controller::model::Identity;
+
+/// How each object was after it was last applied. While neither what is wanted nor what is there differs from that,
+/// there is nothing to write. It is lost with the process: then each is applied once more, which changes nothing. By
+/// the uid of the pipeline, and of the object.
+#[derive(Clone, Debug, Default)]
+pub(in crate::controller) struct Ledger(Arc<Mutex<HashMap<String, HashMap<String, Entry>>>>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    wanted: u64,
+    there: u64,
+    /// Versions of one kind grow; one from before this write tells nothing of it.
+    version: u64,
+}
+
+impl Applier {
+    /// Makes an object be as it is wanted, or says why it cannot be.
+    pub(in crate::controller) async fn ensure<K: Object>(
+        &self,
+        seen: &Seen<K>,
+        wanted: &K,
+        owner: &Identity,
+        is_ours: impl Fn(&K) -> bool,
+    ) -> Result<Result<K, Problem>, Error> {
+        let what = named(wanted);
+        let api = Api::<K>::namespaced(self.client.clone(), &what.namespace);
+        let mut there = seen.get(&what.namespace, &what.name);
+        if there.is_none() {
+            // What is not labelled as ours is not watched, and may be there.
+            let found = api.get_opt(&what.name).await;
+            there = found.map_err(|error| Error::new("reading", what.clone(), error))?.map(Arc::new);
+        }
+        let mut body = serde_json::to_value(wanted).expect("an object is JSON");
+        let digest_of_wanted = digest(&body);
+        if let Some(there) = &there {
+            if !is_ours(there) {
+                return Ok(Err(Problem::Foreign(what)));
+            }
+            let is_going = there.meta().deletion_timestamp.is_some();
+            if is_going || self.ledger.is_in_sync(owner, &**there, digest_of_wanted) {
+                return Ok(Ok((**there).clone()));
+            }
+            // Never another one that took its name meanwhile.
+            body["metadata"]["uid"] = there.uid().into();
+        }
+        let by = PatchParams::apply(FIELD_MANAGER).force();
+        match api.patch(&what.name, &by, &Patch::Apply(&body)).await {
+            Ok(applied) => {
+                self.metrics.wrote(&what.kind);
+                self.ledger.note(owner, &applied, digest_of_wanted);
+                Ok(Ok(applied))
+            }
+            Err(kube::Error::Api(status)) if is_a_refusal(status.code) => {
+                Ok(Err(Problem::Refused { what, why: status.message.clone() }))
+            }
+            Err(error) => Err(Error::new("applying", what, error)),
+        }
+    }
+
+    /// Deletes an object, with what it owns; if it is gone already, all the better.
+    pub(in crate::controller) async fn delete<K: Object>(&self, object: &K) -> Result<(), Error> {
+        let what = named(object);
+        let this_one = Preconditions { uid: object.uid(), resource_version: None };
+        let parameters = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Foreground),
+            preconditions: Some(this_one),
+            ..DeleteParams::default()
+        };
+        if object.meta().deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        let api = Api::<K>::namespaced(self.client.clone(), &what.namespace);
+        match api.delete(&what.name, &parameters).await {
+            Ok(_) => {
+                self.metrics.wrote(&what.kind);
+                tracing::info!(object = %what, "deleted");
+                Ok(())
+            }
+            // Gone, or another one by now.
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
+            Err(error) => Err(Error::new("deleting", what, error)),
+        }
+    }
+}
+
+impl Ledger {
+    fn is_in_sync<K: Object>(&self, owner: &Identity, there: &K, wanted: u64) -> bool {
+        let noted =
+            self.lock().get(&owner.uid).and_then(|noted| noted.get(there.meta().uid.as_ref()?).copied());
+        let Some(entry) = noted else { return false };
+        entry.wanted == wanted && (version(there) < entry.version || digest_there(there) == entry.there)
+    }
+
+    fn note<K: Object>(&self, owner: &Identity, applied: &K, wanted: u64) {
+        if let Some(uid) = applied.uid() {
+            let entry = Entry { wanted, there: digest_there(applied), version: version(applied) };
+            self.lock().entry(owner.uid.clone()).or_default().insert(uid, entry);
+        }
+    }
+
+    /// Keeps only what it knows of these pipelines, by uid.
+    pub(in crate::controller) fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        self.lock().retain(|owner, _| is_there(owner));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<String, Entry>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the owner is this pipeline, and no other of its name.
+pub(in crate::controller) fn is_owned_by<K: Object>(object: &K, uid: &str) -> bool {
+    object.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+/// Trying again as it is cannot help: it is invalid, or not permitted.
+fn is_a_refusal(code: u16) -> bool {
+    [400, 403, 404, 422].contains(&code)
+}
+
+fn version<K: Object>(object: &K) -> u64 {
+    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
+}
+
+/// Of all that somebody may have changed: not of its status, nor of what the API server writes down beside.
+fn digest_there<K: Object>(object: &K) -> u64 {
+    let mut value = serde_json::to_value(object).expect("an object is JSON");
+    if let Value::Object(fields) = &mut value {
+        fields.remove("status");
+        if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
+            for field in ["managedFields", "resourceVersion", "generation"] {
+                metadata.remove(field);
+            }
+        }
+    }
+    digest(&value)
+}
+
+fn digest(value: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.to_string().hash(&mut hasher);
+    hasher.finish()
+}

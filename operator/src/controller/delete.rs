@@ -1,0 +1,145 @@
+//! The end of a pipeline. What it owns in its namespace goes with it, by Kubernetes' own means: the operator need not
+//! even be there. Only topics that are to be deleted hold a pipeline back, by a finalizer that it has in this case only.
+
+use std::time::Duration;
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams},
+    runtime::controller::Action,
+};
+use serde_json::json;
+
+use super::{
+    Context, Error as PassError, apply, deletes_topics, dereference,
+    model::Identity,
+    status::Phase,
+    topics::{self, Found},
+    validate,
+};
+use crate::{autoscaler::Key, crd::TransactionPipeline, kafka};
+
+/// Holds a pipeline until its topics are deleted.
+pub(super) const FINALIZER: &str = "fluxo.dev/topics";
+/// How soon it is looked again whether what was deleted is gone.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Why what a pipeline has could not be deleted: it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The finalizer could not be changed.
+    #[error("the finalizer {FINALIZER} could not be changed")]
+    Finalizer(#[source] Box<kube::Error>),
+    /// What the pipeline names could not be read.
+    #[error("how Kafka is reached could not be read")]
+    Dereference(#[source] dereference::Error),
+    /// Kubernetes did not delete it.
+    #[error("Kubernetes did not delete it")]
+    Objects(#[source] apply::Error),
+    /// Kafka did not delete its topics.
+    #[error("Kafka did not delete the topics")]
+    Kafka(#[source] kafka::Error),
+}
+
+impl Context {
+    /// Has the finalizer if topics go with the pipeline, and only then.
+    pub(super) async fn hold_if_topics_are_to_be_deleted(
+        &self,
+        pipeline: &TransactionPipeline,
+    ) -> Result<(), Error> {
+        let is_held = pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+        if is_held == deletes_topics(pipeline) {
+            return Ok(());
+        }
+        let others = pipeline.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER);
+        let ours = Some(FINALIZER.to_owned()).filter(|_| !is_held);
+        self.set_finalizers(pipeline, others.cloned().chain(ours).collect()).await
+    }
+
+    /// Deletes what is to go, step by step, and then lets the pipeline go.
+    pub(super) async fn delete(
+        &self,
+        pipeline: &TransactionPipeline,
+        identity: &Identity,
+    ) -> Result<Action, PassError> {
+        let key = Key::of(pipeline);
+        self.board.pause(&key);
+        if !pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+            return Ok(Action::await_change());
+        }
+        let waits = if deletes_topics(pipeline) {
+            Box::pin(self.delete_topics(pipeline, identity)).await
+        } else {
+            Ok(None)
+        };
+        if let Some(waits) = waits.map_err(PassError::Delete)? {
+            let there = self.applier.observe(identity);
+            self.say(pipeline, &Phase::Deleting(waits), &there, None).await?;
+            return Ok(Action::requeue(AGAIN));
+        }
+        let others = pipeline.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned();
+        self.set_finalizers(pipeline, others.collect()).await.map_err(PassError::Delete)?;
+        self.board.remove(&key);
+        Ok(Action::await_change())
+    }
+
+    /// Deletes the topics of a pipeline; what is waited for, or `None` once they are gone.
+    async fn delete_topics(
+        &self,
+        pipeline: &TransactionPipeline,
+        identity: &Identity,
+    ) -> Result<Option<String>, Error> {
+        // Pods that still produce could make the topic anew.
+        if !self.applier.stop(identity).await.map_err(Error::Objects)? {
+            return Ok(Some("its pods end before its topics are deleted".into()));
+        }
+        if let Some(named) = &pipeline.spec.kafka.strimzi {
+            let gone = topics::delete_beside_strimzi(&self.applier, pipeline, named).await;
+            let waits = "Strimzi deletes its topics: if that does not end, see their KafkaTopics";
+            return Ok((!gone.map_err(Error::Objects)?).then(|| waits.into()));
+        }
+        // A topic that was never seen as the pipeline's is not its to delete.
+        let Some(id) = pipeline.status.as_ref().and_then(|status| status.topic_id.as_deref()) else {
+            return Ok(None);
+        };
+        if let Some(Identity { namespace, name, .. }) = self.rival(pipeline) {
+            tracing::warn!("topics stay: {}", Found::ClaimedBy { namespace, name });
+            return Ok(None);
+        }
+        let found = dereference::dereference(&self.client, pipeline, self.partitions(pipeline));
+        let found = Box::pin(found).await.map_err(Error::Dereference)?;
+        let validated = match validate::validate(pipeline, &found, &self.installation) {
+            Ok(validated) => validated,
+            Err(wrong) => {
+                let why = wrong.first().map(ToString::to_string).unwrap_or_default();
+                return Ok(Some(format!(
+                    "its topics cannot be deleted: {why}; or set kafka.deletionPolicy to Retain to leave them"
+                )));
+            }
+        };
+        let kafka = &pipeline.spec.kafka;
+        let connection = validated.kafka.connection();
+        let (topic, dead_letter) = ((kafka.topic.name.as_str(), id), kafka.dead_letter_name());
+        self.applier.topics.delete(&connection, topic, &dead_letter).await.map_err(Error::Kafka)?;
+        Ok(None)
+    }
+
+    async fn set_finalizers(
+        &self,
+        pipeline: &TransactionPipeline,
+        finalizers: Vec<String>,
+    ) -> Result<(), Error> {
+        let api = Api::<TransactionPipeline>::namespaced(
+            self.client.clone(),
+            &pipeline.namespace().unwrap_or_default(),
+        );
+        // The version guards the list against a change by another meanwhile.
+        let metadata = json!({"finalizers": finalizers, "resourceVersion": pipeline.resource_version()});
+        let patch = Patch::Merge(json!({"metadata": metadata}));
+        match api.patch(&pipeline.name_any(), &PatchParams::default(), &patch).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(Error::Finalizer(Box::new(error))),
+        }
+    }
+}

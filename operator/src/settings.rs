@@ -1,0 +1,86 @@
+//! The settings of the operator's process. What the chart sets, it sets through these.
+#![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "the comments of settings are their help")]
+
+use std::time::Duration;
+
+use clap::Args;
+use fluxo_core::settings::{RunSettings, duration};
+
+/// What `operator run` runs with.
+#[derive(Clone, Debug, Args)]
+pub struct Settings {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the type says it")]
+    pub run: RunSettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the type says it")]
+    pub operator: OperatorSettings,
+}
+
+/// What only the operator has.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Operator")]
+pub struct OperatorSettings {
+    /// Namespaces whose pipelines are kept true, separated by commas. Without it all are, and the operator needs rights
+    /// in the whole cluster
+    #[arg(long, env = "FLUXO_OPERATOR_NAMESPACES", value_delimiter = ',')]
+    pub operator_namespaces: Vec<String>,
+    /// Further namespaces in which Strimzi's Kafka, KafkaUser and KafkaTopic resources, and the Secrets that pipelines
+    /// name there, may be read, separated by commas. Without it and without FLUXO_OPERATOR_NAMESPACES all may
+    #[arg(long, env = "FLUXO_OPERATOR_KAFKA_NAMESPACES", value_delimiter = ',')]
+    pub operator_kafka_namespaces: Vec<String>,
+    /// Namespace of the operator's Lease. Default: the one that it runs in
+    #[arg(long, env = "FLUXO_OPERATOR_NAMESPACE")]
+    pub operator_namespace: Option<String>,
+    /// Name of the Lease: of all operators with this one, one works and the others wait
+    #[arg(long, env = "FLUXO_OPERATOR_LEASE", default_value = "fluxo-operator")]
+    pub operator_lease: String,
+    /// What this process is called in the Lease and in events, such as the name of its pod. Default: a random name
+    #[arg(long, env = "FLUXO_OPERATOR_IDENTITY")]
+    pub operator_identity: Option<String>,
+    /// How many pipelines are worked on at once, from 1 to 256
+    #[arg(long, env = "FLUXO_OPERATOR_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub operator_concurrency: u16,
+    /// How often all is looked at again, though nothing is known to have changed: Secrets, and topics without Strimzi
+    #[arg(long, env = "FLUXO_OPERATOR_RESYNC", default_value = "60s", value_parser = duration)]
+    pub operator_resync: Duration,
+    /// How often the lag of each pipeline is read
+    #[arg(long, env = "FLUXO_OPERATOR_LAG_INTERVAL", default_value = "1s", value_parser = duration)]
+    pub operator_lag_interval: Duration,
+    /// How many questions about lag are under way at once, from 1 to 256
+    #[arg(long, env = "FLUXO_OPERATOR_LAG_QUESTIONS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub operator_lag_questions: u16,
+    /// What the names of the images begin with, registry included, for pipelines that do not say it
+    #[arg(long, env = "FLUXO_OPERATOR_IMAGE_REPOSITORY", default_value = "ghcr.io/fluxo/fluxo")]
+    pub operator_image_repository: String,
+    /// Tag of the images, for pipelines that do not say it
+    #[arg(long, env = "FLUXO_OPERATOR_IMAGE_TAG", default_value = env!("CARGO_PKG_VERSION"))]
+    pub operator_image_tag: String,
+}
+
+impl OperatorSettings {
+    /// Where pipelines and what they own are watched; `None` for the whole cluster.
+    pub fn namespaces(&self) -> Vec<Option<&str>> {
+        match &*self.operator_namespaces {
+            [] => vec![None],
+            some => some.iter().map(|namespace| Some(namespace.as_str())).collect(),
+        }
+    }
+
+    /// Where Strimzi's resources are watched; `None` for the whole cluster.
+    pub fn kafka_namespaces(&self) -> Vec<Option<&str>> {
+        let mut all: Vec<_> =
+            self.operator_namespaces.iter().chain(&self.operator_kafka_namespaces).collect();
+        all.sort_unstable();
+        all.dedup();
+        match &*all {
+            [] => vec![None],
+            some => some.iter().map(|namespace| Some(namespace.as_str())).collect(),
+        }
+    }
+
+    /// Whether what Strimzi has in a namespace may be read, as far as it was told.
+    pub fn may_read_kafka_in(&self, namespace: &str) -> bool {
+        self.kafka_namespaces().iter().any(|may| may.is_none_or(|may| may == namespace))
+    }
+}

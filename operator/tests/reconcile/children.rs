@@ -1,0 +1,204 @@
+//! What a pipeline is made of: made, mended, and not written again when nothing changed.
+
+use fluxo_operator::crd::TransactionPipeline;
+use k8s_openapi::api::{
+    apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy, policy::v1::PodDisruptionBudget,
+};
+use kube::{ResourceExt as _, api::ListParams};
+use serde_json::json;
+
+use crate::scene::Scene;
+
+fn managers(deployment: &Deployment) -> Vec<(String, bool)> {
+    let fields = deployment.metadata.managed_fields.iter().flatten();
+    fields
+        .map(|field| {
+            let owns_replicas =
+                field.fields_v1.as_ref().is_some_and(|fields| !fields.0["f:spec"]["f:replicas"].is_null());
+            (field.manager.clone().unwrap_or_default(), owns_replicas)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_pipeline_gets_its_children_which_go_with_it() {
+    let scene = Scene::start().await;
+    let pipeline = scene.make("pagamentos").await;
+    let listener = scene.until::<Deployment>("pagamentos-listener", "the listeners are made", |_| true).await;
+    scene.until::<Deployment>("pagamentos-api", "the api is made", |_| true).await;
+    scene.until::<Service>("pagamentos-api", "the Service is made", |_| true).await;
+    scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
+    assert!(!scene.api::<PodDisruptionBudget>().list(&ListParams::default()).await.unwrap().items.is_empty());
+    assert!(!scene.api::<NetworkPolicy>().list(&ListParams::default()).await.unwrap().items.is_empty());
+    let owner = &listener.owner_references()[0];
+    assert_eq!(Some(&owner.uid), pipeline.metadata.uid.as_ref());
+    let status = scene.until_said("pagamentos", "ListenerAvailable", "False", "PodsNotReady").await;
+    assert!(status.contains("pagamentos-listener"), "{status}");
+}
+
+#[tokio::test]
+async fn the_number_of_listeners_is_owned_by_the_scaler_and_by_nobody_else() {
+    let scene = Scene::start().await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["listener"] = json!({"scaling": {"mode": "Fixed"}, "replicas": 2});
+    scene.put::<TransactionPipeline>(pipeline).await;
+    let has_two = |deployment: &Deployment| deployment.spec.as_ref().unwrap().replicas == Some(2);
+    let listener = scene.until::<Deployment>("pagamentos-listener", "there are two", has_two).await;
+    let owners: Vec<_> =
+        managers(&listener).into_iter().filter(|(_, owns)| *owns).map(|(manager, _)| manager).collect();
+    assert_eq!(owners, ["fluxo-scaler"]);
+    // A person's number does not last, and the next declared one is taken up.
+    scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"listener": {"replicas": 3}}})).await;
+    let has_three = |deployment: &Deployment| deployment.spec.as_ref().unwrap().replicas == Some(3);
+    scene.until::<Deployment>("pagamentos-listener", "there are three", has_three).await;
+}
+
+#[tokio::test]
+async fn what_somebody_changes_or_deletes_is_mended() {
+    let scene = Scene::start().await;
+    scene.make("pagamentos").await;
+    let image = |deployment: &Deployment| {
+        deployment.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].image.clone()
+    };
+    let made = scene.until::<Deployment>("pagamentos-api", "the api is made", |_| true).await;
+    let container = made.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].name.clone();
+    let other =
+        json!({"spec": {"template": {"spec": {"containers": [{"name": container, "image": "other"}]}}}});
+    let change = kube::api::Patch::Strategic(other);
+    let changed = scene
+        .api::<Deployment>()
+        .patch("pagamentos-api", &kube::api::PatchParams::default(), &change)
+        .await
+        .unwrap();
+    assert_ne!(image(&changed), image(&made));
+    scene
+        .until::<Deployment>("pagamentos-api", "the image is mended", |now| image(now) == image(&made))
+        .await;
+
+    let service = scene.until::<Service>("pagamentos-api", "the Service is made", |_| true).await;
+    scene.delete::<Service>("pagamentos-api").await;
+    scene
+        .until::<Service>("pagamentos-api", "the Service is made again", |now| now.uid() != service.uid())
+        .await;
+
+    // Without the label it is not watched any more, and is found all the same.
+    let without = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
+    scene.change::<Service>("pagamentos-api", without).await;
+    let is_labelled = |service: &Service| service.labels().contains_key("app.kubernetes.io/managed-by");
+    scene.until::<Service>("pagamentos-api", "the label is back", is_labelled).await;
+}
+
+#[tokio::test]
+async fn what_is_not_declared_any_more_is_removed() {
+    let scene = Scene::start().await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["api"]["ingress"] = json!({"host": "pagamentos.local"});
+    scene.put::<TransactionPipeline>(pipeline).await;
+    scene
+        .until::<k8s_openapi::api::networking::v1::Ingress>("pagamentos-api", "the Ingress is made", |_| true)
+        .await;
+    let without = json!({"spec": {"api": {"ingress": null}}});
+    scene.change::<TransactionPipeline>("pagamentos", without).await;
+    scene.until_gone::<k8s_openapi::api::networking::v1::Ingress>("pagamentos-api").await;
+}
+
+#[tokio::test]
+async fn a_foreign_object_is_left_alone_and_named() {
+    let scene = Scene::start().await;
+    let foreign = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "pagamentos-api"},
+        "spec": {"ports": [{"port": 1234}]},
+    });
+    let foreign = scene.put::<Service>(foreign).await;
+    scene.make("pagamentos").await;
+    let message = scene.until_said("pagamentos", "Ready", "False", "NameConflict").await;
+    assert!(message.contains(&format!("Service {}/pagamentos-api", scene.namespace.name)), "{message}");
+    let now = scene.api::<Service>().get("pagamentos-api").await.unwrap();
+    assert_eq!(now.resource_version(), foreign.resource_version());
+    // Once it is out of the way, all goes on.
+    scene.delete::<Service>("pagamentos-api").await;
+    scene.until::<Service>("pagamentos-api", "the Service is made", |now| now.uid() != foreign.uid()).await;
+}
+
+#[tokio::test]
+async fn nothing_is_written_when_nothing_changes_also_after_a_restart() {
+    let mut scene = Scene::start().await;
+    scene.make("pagamentos").await;
+    scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
+    scene.until_said("pagamentos", "Scaling", "True", "Steady").await;
+    let versions = async |scene: &Scene| {
+        let mut all =
+            vec![scene.api::<TransactionPipeline>().get("pagamentos").await.unwrap().resource_version()];
+        for deployment in ["pagamentos-api", "pagamentos-listener"] {
+            all.push(scene.api::<Deployment>().get(deployment).await.unwrap().resource_version());
+        }
+        all.push(scene.api::<Service>().get("pagamentos-api").await.unwrap().resource_version());
+        all
+    };
+    // What is still coming to rest has some passes for it.
+    settled(&scene).await;
+    let before = versions(&scene).await;
+    scene.stop().await;
+    scene.run().await;
+    settled(&scene).await;
+    assert_eq!(versions(&scene).await, before);
+}
+
+/// Waits until the operator has made several passes.
+async fn settled(scene: &Scene) {
+    let passes = async || {
+        let metrics = get(scene, "/metrics").await?;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("fluxo_operator_reconciles_total "))?
+            .to_owned();
+        line.parse::<u64>().ok()
+    };
+    let began = fluxo_testkit::eventually("it works", crate::PATIENCE, passes).await;
+    fluxo_testkit::eventually("it makes passes", crate::PATIENCE, async || {
+        passes().await.filter(|passes| *passes >= began + 3)
+    })
+    .await;
+}
+
+/// What the admin port answers.
+async fn get(scene: &Scene, path: &str) -> Option<String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(scene.admin).await.ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
+
+#[tokio::test]
+async fn a_process_that_works_is_live_and_ready() {
+    let scene = Scene::start().await;
+    fluxo_testkit::eventually("it is ready", crate::PATIENCE, async || {
+        get(&scene, "/readyz").await.filter(|answer| answer.starts_with("HTTP/1.0 200"))
+    })
+    .await;
+    assert!(get(&scene, "/livez").await.unwrap().starts_with("HTTP/1.0 200"));
+}
+
+#[tokio::test]
+async fn a_paused_pipeline_is_left_as_it_is() {
+    let scene = Scene::start().await;
+    scene.make("pagamentos").await;
+    scene.until::<Service>("pagamentos-api", "the Service is made", |_| true).await;
+    scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"paused": true}})).await;
+    scene.until_said("pagamentos", "Ready", "Unknown", "Paused").await;
+    scene.delete::<Service>("pagamentos-api").await;
+    settled_or_idle(&scene).await;
+    assert!(scene.api::<Service>().get_opt("pagamentos-api").await.unwrap().is_none());
+    scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"paused": false}})).await;
+    scene.until::<Service>("pagamentos-api", "the Service is made again", |_| true).await;
+}
+
+/// Waits until another pipeline, made now, was looked at: so was all that came before it.
+async fn settled_or_idle(scene: &Scene) {
+    let mut other = scene.pipeline("other");
+    other["spec"]["kafka"]["topic"]["name"] = json!(scene.topic("other"));
+    scene.put::<TransactionPipeline>(other).await;
+    scene.until::<Deployment>("other-listener", "the other is made", |_| true).await;
+}

@@ -1,0 +1,80 @@
+//! What a pipeline refers to, and what becomes of it when that is missing.
+
+use fluxo_operator::crd::TransactionPipeline;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    batch::v1::Job,
+    core::v1::{Pod, Secret},
+};
+use kube::{ResourceExt as _, api::ListParams};
+use serde_json::{Value, json};
+
+use crate::scene::Scene;
+
+#[tokio::test]
+async fn a_missing_secret_is_named_and_nothing_is_torn_down() {
+    let scene = Scene::start().await;
+    scene.make("pagamentos").await;
+    let made = scene.until::<Deployment>("pagamentos-listener", "the listeners are made", |_| true).await;
+    scene.delete::<Secret>("mysql").await;
+    let message = scene.until_said("pagamentos", "Ready", "False", "ReferenceNotFound").await;
+    assert!(message.contains(&format!("Secret {}/mysql", scene.namespace.name)), "{message}");
+    let still = scene.api::<Deployment>().get("pagamentos-listener").await.unwrap();
+    assert_eq!(still.metadata.generation, made.metadata.generation);
+    assert!(still.metadata.deletion_timestamp.is_none());
+    scene.secret("mysql", &[("username", "fluxo"), ("password", "other")]).await;
+    // Back again, with another password: pods are replaced, since they read it when they start.
+    let is_new = |now: &Deployment| now.metadata.generation > made.metadata.generation;
+    scene.until::<Deployment>("pagamentos-listener", "the new password rolls the pods", is_new).await;
+}
+
+#[tokio::test]
+async fn pods_wait_for_the_migration_and_come_when_it_is_done() {
+    let scene = Scene::start().await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["mysql"]["migrate"] = json!("Auto");
+    scene.put::<TransactionPipeline>(pipeline).await;
+    scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
+    assert!(scene.api::<Deployment>().get_opt("pagamentos-listener").await.unwrap().is_none());
+    let jobs = scene.api::<Job>().list(&ListParams::default()).await.unwrap();
+    assert_eq!(jobs.items.len(), 1);
+    finish(&scene, json!({"phase": "Succeeded"})).await;
+    scene.until_said("pagamentos", "Migrated", "True", "AsDeclared").await;
+    scene.until::<Deployment>("pagamentos-listener", "the listeners are made", |_| true).await;
+}
+
+#[tokio::test]
+async fn a_failed_migration_keeps_the_pods_from_before() {
+    let scene = Scene::start().await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["mysql"]["migrate"] = json!("Auto");
+    scene.put::<TransactionPipeline>(pipeline).await;
+    scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
+    finish(&scene, json!({"phase": "Succeeded"})).await;
+    let made = scene.until::<Deployment>("pagamentos-api", "the api is made", |_| true).await;
+    scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"image": {"tag": "2.0.0"}}})).await;
+    scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
+    let terminated = json!({"terminated": {"exitCode": 64}});
+    let container = json!({
+        "name": "migrations", "image": "image", "imageID": "", "ready": false, "restartCount": 0, "state": terminated,
+    });
+    finish(&scene, json!({"phase": "Failed", "containerStatuses": [container]})).await;
+    let message = scene.until_said("pagamentos", "Migrated", "False", "MigrationFailed").await;
+    assert!(message.contains("PodFailurePolicy") && message.contains("pagamentos-migrations-"), "{message}");
+    let still = scene.api::<Deployment>().get("pagamentos-api").await.unwrap();
+    assert_eq!(still.metadata.generation, made.metadata.generation);
+}
+
+/// Ends the pods of Jobs that wait for a node, as a node does.
+async fn finish(scene: &Scene, status: Value) {
+    let pods = scene.api::<Pod>();
+    let of_jobs = ListParams::default().labels("batch.kubernetes.io/job-name").fields("status.phase=Pending");
+    fluxo_testkit::eventually("the Job's pod is there", crate::PATIENCE, async || {
+        let waiting = pods.list(&of_jobs).await.unwrap().items;
+        for pod in &waiting {
+            scene.say::<Pod>(&pod.name_any(), status.clone()).await;
+        }
+        (!waiting.is_empty()).then_some(())
+    })
+    .await;
+}
