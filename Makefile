@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test bench generate lint images
+.PHONY: help run test e2e bench generate lint images
 
 # Rust itself comes from rustup; librdkafka is compiled from its sources and linked to the system's OpenSSL.
 compiler := dev/need cc:build-essential make:build-essential pkg-config:pkg-config openssl.pc:libssl-dev && \
@@ -23,6 +23,10 @@ test: ## every test, on a real Kafka, MySQL and Kubernetes API server that dev/s
 	@$(compiler)
 	$(servers); cargo test --workspace --locked
 
+e2e: ## the README's tour of a cluster, on a real Kubernetes of one node that dev/e2e starts; needs root
+	@$(compiler)
+	dev/e2e/run
+
 bench: only := kafka mysql
 bench: ## what Fluxo reaches against its floors, on a broker of its own
 	@$(compiler)
@@ -37,11 +41,12 @@ generate: ## write the generated files again: OpenAPI, schema, settings, …
 	@$(compiler)
 	$(servers); FLUXO_GENERATE=1 cargo test --workspace --locked generated
 	dev/chart generate
+	dev/tour/readme
 
 # Warnings are errors by clippy's own arguments, not by RUSTFLAGS: these would compile everything again.
 # Without `cargo deny check advisories`: it needs the database of advisories from GitHub, and would fail, for
 # something that nobody here has changed, on the day a crate gets one.
-lint: ## formatting, clippy, documentation, dependencies, shell scripts, generated files, the chart
+lint: ## formatting, clippy, documentation, dependencies, shell scripts, generated files, the chart, the tour
 	@$(compiler); dev/need shellcheck:shellcheck
 	cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
@@ -52,6 +57,7 @@ lint: ## formatting, clippy, documentation, dependencies, shell scripts, generat
 	dev/shellcheck
 	$(servers); cargo test --workspace --locked generated
 	dev/chart
+	dev/tour/readme check
 
 images: ## the container images of the services, built without a registry and tried out
 	@$(compiler)

@@ -1,0 +1,1 @@
+kubectl -n pagamentos scale statefulset/mysql --replicas=0
