@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e bench generate lint images
+.PHONY: help run test simulate e2e bench generate lint images
 
 # Rust itself comes from rustup; librdkafka is compiled from its sources and linked to the system's OpenSSL.
 compiler := dev/need cc:build-essential make:build-essential pkg-config:pkg-config openssl.pc:libssl-dev && \
@@ -22,6 +22,11 @@ run: ## both services in one process, with nothing to install: no Kafka, no MySQ
 test: ## every test, on a real Kafka, MySQL and Kubernetes API server that dev/servers starts
 	@$(compiler)
 	$(servers); cargo test --workspace --locked
+
+SEEDS ?= 1000000
+simulate: ## the listener's state machines against a model of all that can fail, on all cores: SEEDS=1000000
+	@$(compiler)
+	cargo run --release --locked -p fluxo-simulator -- --seeds $(SEEDS)
 
 e2e: ## the README's tour of a cluster, on a real Kubernetes of one node that dev/e2e starts; needs root
 	@$(compiler)

@@ -5,9 +5,9 @@ dev/kubernetes/up node >/dev/null
 ctr=(ctr --address "$home/node/containerd.sock" -n k8s.io)
 
 busybox=$(mktemp -d)
-(cd "$busybox" && apt-get download -q busybox-static && dpkg -x busybox-static_*.deb root) >&2
+(cd "$busybox" && apt-get -o APT::Sandbox::User=root download -q busybox-static && dpkg -x busybox-static_*.deb root) >&2
 mkdir -p "$busybox/image/bin"
-cp "$(find "$busybox/root" -type f -name busybox)" "$busybox/image/bin/busybox"
+cp "$(find "$busybox/root" -type f -path '*bin/busybox')" "$busybox/image/bin/busybox"
 for applet in sh wget grep sleep; do ln -s busybox "$busybox/image/bin/$applet"; done
 dev/kubernetes/image docker.io/library/busybox:1.37.0 "$busybox/image.tar" "$busybox/image" /bin/sh
 "${ctr[@]}" images import "$busybox/image.tar"

@@ -1,5 +1,6 @@
 //! A client that posts transactions while the cluster they go to is worked on, as a client should that moves money:
 //! each under a key of its own, and again until it is told what became of it. Then it reads all statements, and counts.
+#![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
 mod check;
 mod load;
@@ -61,10 +62,8 @@ impl Api {
     fn new(arguments: &Arguments) -> anyhow::Result<Self> {
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", arguments.key))?;
         bearer.set_sensitive(true);
-        let headers = HeaderMap::from_iter([
-            (HOST, HeaderValue::try_from(&arguments.host)?),
-            (AUTHORIZATION, bearer),
-        ]);
+        let headers =
+            HeaderMap::from_iter([(HOST, HeaderValue::try_from(&arguments.host)?), (AUTHORIZATION, bearer)]);
         let http =
             reqwest::Client::builder().default_headers(headers).timeout(Duration::from_secs(30)).build()?;
         Ok(Self { http, url: arguments.url.trim_end_matches('/').to_owned() })

@@ -8,6 +8,7 @@
 //! - a partition is fetched only from an offset that the database holds;
 //! - records count only if they were fetched since that offset was read ([`Epoch`]);
 //! - a batch moves a partition from exactly that offset, by compare-and-set;
+//! - all that it holds is of one topic: once another is found under its name, nothing of the one before counts;
 //! - after any failure the offset is read again before anything else is written.
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fluxo_core::TopicId;
 use fluxo_store::record::{Entry, Move, NotRecorded, Report};
 
 use crate::disposition::{Disposition, disposition};
@@ -32,6 +34,9 @@ pub struct Limits {
     pub linger: Duration,
     /// How long a stopped partition is left alone before it is looked at again.
     pub stopped_retry: Duration,
+    /// How long the stored offsets are taken for granted while nothing fails. Whoever moves one by hand, or makes the
+    /// topic anew, is noticed within this, though no record comes.
+    pub look_again: Duration,
 }
 
 /// What happened.
@@ -56,7 +61,7 @@ pub enum Event {
         epoch: Epoch,
     },
     /// The answer to [`Action::Resolve`].
-    Resolved(Result<Vec<(i32, Resolution)>, Unresolved>),
+    Resolved(Result<Resolved, Unresolved>),
     /// The answer to [`Action::Write`]: how it ended, and the entries that it was given.
     Written(Result<Report, NotRecorded>, Vec<Entry>),
 }
@@ -75,6 +80,15 @@ pub enum Fetched {
         /// Its version.
         version: u64,
     },
+}
+
+/// Where partitions go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The topic that is there now.
+    pub topic_id: TopicId,
+    /// Each partition that was asked for.
+    pub partitions: Vec<(i32, Resolution)>,
 }
 
 /// Where a partition goes on.
@@ -115,6 +129,8 @@ pub enum Action {
     Release(i32),
     /// Write this batch.
     Write {
+        /// The topic that its records are of.
+        topic_id: TopicId,
         /// How far it moves each partition.
         moves: Vec<Move>,
         /// Its records.
@@ -135,6 +151,8 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Sink {
     limits: Limits,
+    /// The topic that everything here is of; `None` until one was found.
+    topic_id: Option<TopicId>,
     partitions: BTreeMap<i32, Partition>,
     /// Only of partitions whose stored offset is known.
     buffer: VecDeque<Entry>,
@@ -144,6 +162,8 @@ pub struct Sink {
     waiting_since: Option<Instant>,
     busy: Busy,
     retry: Retry,
+    /// When to read the stored offsets again, though nothing failed.
+    look_again_at: Option<Instant>,
     epochs: u64,
     actions: VecDeque<Action>,
     draining: bool,
@@ -169,12 +189,14 @@ impl Sink {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            topic_id: None,
             partitions: BTreeMap::new(),
             buffer: VecDeque::new(),
             held_bytes: 0,
             waiting_since: None,
             busy: Busy::Idle,
             retry: Retry::default(),
+            look_again_at: None,
             epochs: 0,
             actions: VecDeque::new(),
             draining: false,
@@ -216,6 +238,9 @@ impl Sink {
             return None;
         }
         self.retry.at = None;
+        if self.look_again_at.take_if(|at| *at <= now).is_some() {
+            self.partitions.values_mut().for_each(Partition::look_again);
+        }
         let unknown = self.to_resolve(now);
         if !unknown.is_empty() {
             self.busy = Busy::Resolving(unknown.clone());
@@ -234,7 +259,7 @@ impl Sink {
         }
         let batch = self.waiting_since.map(|since| since + self.limits.linger);
         let stopped = self.partitions.values().filter_map(Partition::look_again_at).min();
-        batch.into_iter().chain(stopped).min()
+        batch.into_iter().chain(stopped).chain(self.look_again_at).min()
     }
 
     /// Begins nothing more; what is under way may end.
@@ -286,15 +311,19 @@ impl Sink {
         }
     }
 
-    fn resolved(&mut self, resolved: Result<Vec<(i32, Resolution)>, Unresolved>, now: Instant) {
+    fn resolved(&mut self, resolved: Result<Resolved, Unresolved>, now: Instant) {
         self.busy = Busy::Idle;
-        let resolved = match resolved {
+        let Resolved { topic_id, partitions } = match resolved {
             Ok(resolved) => resolved,
             Err(Unresolved::KafkaAway(_) | Unresolved::DatabaseAway(_)) => return self.back_off(now),
             Err(Unresolved::Fatal(reason)) => return self.actions.push_back(Action::Fail(reason)),
         };
         self.retry = Retry::default();
-        for (partition, resolution) in resolved {
+        self.look_again_at = Some(now + self.limits.look_again);
+        if self.topic_id.as_ref() != Some(&topic_id) {
+            self.begin_anew(topic_id);
+        }
+        for (partition, resolution) in partitions {
             // It may have been revoked meanwhile, or stopped by a record of it.
             let Some(state) = self.partitions.get(&partition) else { continue };
             match resolution {
@@ -317,6 +346,17 @@ impl Sink {
                     self.actions.push_back(Action::Release(partition));
                 }
             }
+        }
+    }
+
+    /// Everything that was fetched so far is of another topic: an offset of that one says nothing about this one.
+    fn begin_anew(&mut self, topic_id: TopicId) {
+        self.topic_id = Some(topic_id);
+        self.buffer.clear();
+        self.held_bytes = 0;
+        self.waiting_since = None;
+        for state in self.partitions.values_mut() {
+            *state = Partition::Unknown;
         }
     }
 
@@ -376,7 +416,8 @@ impl Sink {
         self.waiting_since = (!self.buffer.is_empty()).then_some(now);
         let moves = self.moves(&entries);
         self.busy = Busy::Writing(moves.clone());
-        Some(Action::Write { moves, entries })
+        let topic_id = self.topic_id.clone().expect("records are fetched only of a topic that was found");
+        Some(Action::Write { topic_id, moves, entries })
     }
 
     /// How far a batch moves each of its partitions, from exactly where it stands.

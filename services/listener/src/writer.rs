@@ -28,12 +28,15 @@ use crate::{
     metrics::Metrics,
     resolve::{Decision, decide},
     settings::Settings,
-    sink::{Action, Event, Fetched, Limits, Resolution, Sink, Stop, Unresolved},
+    sink::{Action, Event, Fetched, Limits, Resolved, Sink, Stop, Unresolved},
     trace,
 };
 
 /// How long a stopped partition is left alone before it is looked at again: a person may have decided.
 const STOPPED_RETRY: Duration = Duration::from_secs(5);
+
+/// How long the stored offsets are taken for granted while nothing fails.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// How long the offsets are waited for.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,7 +66,6 @@ pub(crate) struct Writer {
     sink: Sink,
     capacity: u32,
     record: Option<Box<record::Writer>>,
-    topic_id: Option<TopicId>,
     stopped: BTreeMap<i32, Stop>,
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
@@ -77,7 +79,7 @@ type Pending = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// How it ended.
 enum Done {
-    Resolved(Result<(TopicId, Vec<(i32, Resolution)>), Unresolved>),
+    Resolved(Result<Resolved, Unresolved>),
     Written(Box<record::Writer>, Result<record::Report, NotRecorded>, Vec<Entry>),
 }
 
@@ -88,6 +90,7 @@ impl Writer {
             batch_records: own.listener_batch_records as usize,
             linger: own.listener_batch_linger,
             stopped_retry: STOPPED_RETRY,
+            look_again: LOOK_AGAIN,
         };
         let record = record::Writer::new(settings.database.clone(), own.listener_remembered_accounts);
         Self {
@@ -95,7 +98,6 @@ impl Writer {
             sink: Sink::new(limits),
             capacity: own.listener_buffer_bytes,
             record: Some(Box::new(record)),
-            topic_id: None,
             stopped: BTreeMap::new(),
             commands: shared.consumer.commands(),
             shared,
@@ -171,7 +173,9 @@ impl Writer {
     fn act(&mut self, action: Action) -> anyhow::Result<Option<Pending>> {
         let command = match action {
             Action::Resolve(partitions) => return Ok(Some(self.resolve(partitions))),
-            Action::Write { moves, entries } => return Ok(Some(self.write(moves, entries))),
+            Action::Write { topic_id, moves, entries } => {
+                return Ok(Some(self.write(topic_id, moves, entries)));
+            }
             Action::Fail(reason) => bail!(reason),
             Action::Fetch { partition, offset, epoch } => Command::Fetch { partition, offset, epoch },
             Action::Release(partition) => Command::Release(partition),
@@ -187,9 +191,8 @@ impl Writer {
         Box::pin(async move { Done::Resolved(resolve(&shared, partitions).await) })
     }
 
-    fn write(&mut self, moves: Vec<Move>, entries: Vec<Entry>) -> Pending {
+    fn write(&mut self, id: TopicId, moves: Vec<Move>, entries: Vec<Entry>) -> Pending {
         let mut writer = self.record.take().expect("a sink writes one batch at a time");
-        let id = self.topic_id.clone().expect("a sink writes only partitions that were resolved");
         let topic = Topic { name: self.shared.topic.clone(), id: id.clone() };
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
@@ -209,8 +212,7 @@ impl Writer {
     fn done(&mut self, done: Done) {
         let now = Instant::now();
         match done {
-            Done::Resolved(Ok((topic_id, resolved))) => {
-                self.topic_id = Some(topic_id);
+            Done::Resolved(Ok(resolved)) => {
                 self.shared.database.holds();
                 self.sink.handle(Event::Resolved(Ok(resolved)), now);
             }
@@ -269,10 +271,7 @@ impl Writer {
 }
 
 /// Asks the database and Kafka where partitions go on.
-async fn resolve(
-    shared: &Arc<Shared>,
-    partitions: Vec<i32>,
-) -> Result<(TopicId, Vec<(i32, Resolution)>), Unresolved> {
+async fn resolve(shared: &Arc<Shared>, partitions: Vec<i32>) -> Result<Resolved, Unresolved> {
     let asked = Arc::clone(shared);
     let (found, logs) = tokio::task::spawn_blocking(move || look_at_kafka(&asked, &partitions))
         .await
@@ -288,7 +287,7 @@ async fn resolve(
             }
         }
         if begun.is_empty() {
-            return Ok((found.topic_id, known));
+            return Ok(Resolved { topic_id: found.topic_id, partitions: known });
         }
         in_time(shared.store.begin_offsets(&shared.topic, &begun)).await?;
     }

@@ -5,7 +5,7 @@
 //!
 //! `decide` is the state machine that says what to ask the database and what to write; it does no I/O and has no
 //! clock. `tails` is what it remembers of accounts, which may be stale and can do no harm. `write` holds
-//! the statements. [`Writer`] puts the three together.
+//! the statements. [`drive`] lets the first ask a [`Database`], which may be a model of one; [`Writer`] has a real one.
 
 mod batch;
 mod decide;
@@ -14,7 +14,7 @@ mod write;
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use fluxo_core::{Timestamp, settings::DatabaseSettings};
+use fluxo_core::{ContentHash, Timestamp, TransactionId, settings::DatabaseSettings};
 use futures::FutureExt;
 
 pub use batch::{Batch, Content, Entry, Move, RawHeader, RawRecord, Topic};
@@ -98,9 +98,78 @@ impl Writer {
     }
 }
 
+/// What the state machine asks: a database, or a model of one.
+#[allow(
+    async_fn_in_trait,
+    reason = "whoever drives it knows which one it is, and so whether its futures are Send"
+)]
+pub trait Database {
+    /// Takes the lock that one writer holds at a time.
+    ///
+    /// # Errors
+    /// When it fails.
+    async fn lock(&self) -> Result<(), Error>;
+
+    /// Gives that lock back. One that cannot be given back ends with its connection.
+    async fn unlock(&self);
+
+    /// Reads the last rows of accounts; one without a row is left out.
+    ///
+    /// # Errors
+    /// When it fails.
+    async fn tails(&self, keys: &[AccountKey]) -> Result<Vec<(AccountKey, Tail)>, Error>;
+
+    /// Reads the content hashes of the rows that have one of the ids.
+    ///
+    /// # Errors
+    /// When it fails.
+    async fn contents(&self, ids: &[TransactionId]) -> Result<Vec<(TransactionId, ContentHash)>, Error>;
+
+    /// Writes a plan and the moves of its batch in one transaction, if `confirmed` says yes before its end.
+    ///
+    /// # Errors
+    /// When it fails; whether it was written is then unknown.
+    async fn write(
+        &self,
+        batch: &Batch,
+        plan: &Plan<'_>,
+        confirmed: impl Future<Output = bool>,
+    ) -> Result<Answer, Error>;
+}
+
+impl Database for Store {
+    async fn lock(&self) -> Result<(), Error> {
+        write::lock(self).await
+    }
+
+    async fn unlock(&self) {
+        let _ = write::unlock(self).await;
+    }
+
+    async fn tails(&self, keys: &[AccountKey]) -> Result<Vec<(AccountKey, Tail)>, Error> {
+        write::read_tails(self, keys).await
+    }
+
+    async fn contents(&self, ids: &[TransactionId]) -> Result<Vec<(TransactionId, ContentHash)>, Error> {
+        write::read_contents(self, ids).await
+    }
+
+    async fn write(
+        &self,
+        batch: &Batch,
+        plan: &Plan<'_>,
+        confirmed: impl Future<Output = bool>,
+    ) -> Result<Answer, Error> {
+        write::write(self, batch, plan, confirmed).await
+    }
+}
+
 /// Asks the state machine, does what it says, and answers, until it has a verdict.
-async fn drive(
-    store: &Store,
+///
+/// # Errors
+/// [`NotRecorded`].
+pub async fn drive(
+    database: &impl Database,
     batch: &Batch,
     tails: &mut Tails,
     now: Timestamp,
@@ -114,11 +183,11 @@ async fn drive(
         let answer = match &ask {
             Ask::Alone => {
                 alone = true;
-                write::lock(store).await.map(|()| Answer::Alone)
+                database.lock().await.map(|()| Answer::Alone)
             }
-            Ask::Tails(keys) => write::read_tails(store, keys).await.map(Answer::Tails),
-            Ask::Contents(ids) => write::read_contents(store, ids).await.map(Answer::Contents),
-            Ask::Write(plan) => write::write(store, batch, plan, confirmed.clone()).await,
+            Ask::Tails(keys) => database.tails(keys).await.map(Answer::Tails),
+            Ask::Contents(ids) => database.contents(ids).await.map(Answer::Contents),
+            Ask::Write(plan) => database.write(batch, plan, confirmed.clone()).await,
         };
         let answer = answer.unwrap_or_else(Answer::Failed);
         match recording.step(answer, tails) {
@@ -127,8 +196,7 @@ async fn drive(
         }
     };
     if alone {
-        // A lock that cannot be given back ends with its connection.
-        let _ = write::unlock(store).await;
+        database.unlock().await;
     }
     match verdict {
         Verdict::Recorded(report) => Ok(report),

@@ -131,6 +131,13 @@ impl Partition {
         }
     }
 
+    /// Its offset is to be read again, though nothing failed.
+    pub const fn look_again(&mut self) {
+        if let Self::Fetched { doubted, .. } = self {
+            *doubted = true;
+        }
+    }
+
     /// Whether what was taken since can go on from an offset that the database holds.
     pub const fn keeps(&self, offset: i64) -> bool {
         matches!(self, Self::Fetched { stored, next, .. } if *stored <= offset && offset <= *next)

@@ -1,13 +1,17 @@
 //! The sink against a model of Kafka and the database: what is asked of it comes in any order, and anything may fail.
 
-use fluxo_core::{Position, quarantine::Reason};
+use fluxo_core::{Position, TopicId, quarantine::Reason};
 use fluxo_store::record::{Content, RawRecord};
 use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits =
-    Limits { batch_records: 4, linger: Duration::from_millis(5), stopped_retry: Duration::from_secs(5) };
+const LIMITS: Limits = Limits {
+    batch_records: 4,
+    linger: Duration::from_millis(5),
+    stopped_retry: Duration::from_secs(5),
+    look_again: Duration::from_secs(30),
+};
 
 fn entry(partition: i32, offset: i64) -> Entry {
     let raw = RawRecord::default();
@@ -19,7 +23,12 @@ fn fetched(partition: i32, offset: i64, epoch: Epoch) -> Event {
 }
 
 fn resolved(partition: i32, resolution: Resolution) -> Event {
-    Event::Resolved(Ok(vec![(partition, resolution)]))
+    resolved_of("t1", partition, resolution)
+}
+
+fn resolved_of(topic: &str, partition: i32, resolution: Resolution) -> Event {
+    let topic_id = TopicId::parse(topic).unwrap();
+    Event::Resolved(Ok(Resolved { topic_id, partitions: vec![(partition, resolution)] }))
 }
 
 /// A sink that fetches partition 0 from an offset, and the name of that fetch.
@@ -36,7 +45,7 @@ fn fetching(from: i64, now: Instant) -> (Sink, Epoch) {
 /// The batch that it writes next: its moves and the offsets of its records.
 fn written(sink: &mut Sink, now: Instant) -> (Vec<Move>, Vec<Entry>) {
     match sink.action(now) {
-        Some(Action::Write { moves, entries }) => (moves, entries),
+        Some(Action::Write { moves, entries, .. }) => (moves, entries),
         other => panic!("it does not write: {other:?}"),
     }
 }
@@ -174,6 +183,30 @@ fn failures_in_a_row_are_tried_less_and_less_often_and_for_ever() {
 }
 
 #[test]
+fn what_was_fetched_of_a_topic_that_was_made_anew_is_not_written_into_the_new_one() {
+    let now = Instant::now();
+    let (mut sink, epoch) = fetching(0, now);
+    sink.handle(fetched(0, 0, epoch), now);
+    sink.handle(Event::Assigned(vec![1]), now);
+    assert_eq!(sink.action(now), Some(Action::Resolve(vec![1])));
+    // A person has adopted the new topic from its start already: its offset is the one that this batch moves.
+    sink.handle(resolved_of("t2", 1, Resolution::Start(0)), now);
+    assert!(matches!(sink.action(now), Some(Action::Fetch { partition: 1, .. })));
+    assert_eq!((sink.action(now + LIMITS.linger), sink.held_bytes()), (Some(Action::Resolve(vec![0])), 0));
+}
+
+#[test]
+fn an_offset_that_a_person_moved_is_noticed_though_no_record_comes() {
+    let now = Instant::now();
+    let (mut sink, _) = fetching(7, now);
+    assert_eq!((sink.action(now), sink.wake_at()), (None, Some(now + LIMITS.look_again)));
+    let later = now + LIMITS.look_again;
+    assert_eq!(sink.action(later), Some(Action::Resolve(vec![0])));
+    sink.handle(resolved(0, Resolution::Start(3)), later);
+    assert!(matches!(sink.action(later), Some(Action::Fetch { offset: 3, .. })));
+}
+
+#[test]
 fn draining_begins_nothing_more() {
     let now = Instant::now();
     let (mut sink, epoch) = fetching(0, now);
@@ -281,12 +314,14 @@ impl World {
         match (self.under_way.take(), step) {
             (Some(Action::Resolve(partitions)), Step::Answer) => {
                 let start = |partition: i32| (partition, Resolution::Start(self.stored[&partition]));
-                sink.handle(Event::Resolved(Ok(partitions.into_iter().map(start).collect())), now);
+                let partitions = partitions.into_iter().map(start).collect();
+                let topic_id = TopicId::parse("t1").unwrap();
+                sink.handle(Event::Resolved(Ok(Resolved { topic_id, partitions })), now);
             }
             (Some(Action::Resolve(_)), _) => {
                 sink.handle(Event::Resolved(Err(Unresolved::DatabaseAway("away".into()))), now);
             }
-            (Some(Action::Write { moves, entries }), step) => {
+            (Some(Action::Write { moves, entries, .. }), step) => {
                 let failed = match step {
                     Step::Fail { committed: true } => {
                         self.write(&moves, &entries);
