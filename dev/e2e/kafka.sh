@@ -4,6 +4,8 @@
 dev/strimzi/crds "$KUBECONFIG"
 kubectl create namespace kafka
 kubectl apply -f crds/examples/kafka.yaml
+# No name server can be reached from there: for each client's name, a broker would wait for one.
+export KAFKA_OPTS=-Djdk.net.hosts.file=/etc/hosts
 KAFKA_HOST=$node KAFKA_SASL=1 KAFKA_NAMES=eventos-kafka-bootstrap.kafka.svc "${inside[@]}" dev/kafka/up 9092 3
 brokers=${REAL_KAFKA_HOME:-$HOME/.cache/real-kafka}/9092
 
@@ -43,8 +45,7 @@ status:
   secret: fluxo
   conditions: [{type: Ready, status: "True"}]
 Y
-cargo build --release --locked -p fluxo-topic-operator
-setsid nohup "$target/release/topic-operator" --namespace kafka --cluster eventos --bootstrap-servers "$node:9092" \
+setsid nohup "$tools/topic-operator" --namespace kafka --cluster eventos --bootstrap-servers "$node:9092" \
   >"$home/topic-operator.log" 2>&1 </dev/null &
 echo $! > "$home/topic-operator.pid"
 kubectl -n kafka wait kafka/eventos kafkauser/fluxo --for=condition=Ready --timeout=10m

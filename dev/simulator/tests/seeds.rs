@@ -6,7 +6,7 @@ use fluxo_simulator::{Mutant, Summary, simulate};
 #[test]
 fn nothing_is_lost_and_nothing_is_twice_whatever_fails() {
     let mut all = Summary::default();
-    for seed in 0..1_000 {
+    for seed in 0..5_000 {
         match simulate(seed, None) {
             Ok(summary) => all.add(&summary),
             Err(wrong) => panic!("seed {seed}: {wrong}"),
