@@ -52,6 +52,13 @@ CREATE TABLE `quarantine` (
   KEY `id` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci;
 
+CREATE TABLE `owner` (
+  `id` tinyint unsigned NOT NULL,
+  `pipeline` varchar(317) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  PRIMARY KEY (`id`),
+  CONSTRAINT `owner_chk_1` CHECK ((`id` = 1))
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci;
+
 CREATE SQL SECURITY INVOKER VIEW `ledger` AS select
   `transactions`.`seq` AS `seq`,
   bin_to_uuid(`transactions`.`id`) AS `id`,

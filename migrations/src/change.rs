@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use fluxo_store::Error;
+use fluxo_store::{Error, owner};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
@@ -48,22 +48,37 @@ pub async fn status<C: ConnectionTrait>(connection: &C) -> Result<Vec<(String, S
 /// [`Error::Unable`] when another process still holds the lock after `wait`, or what a statement failed with. What was
 /// applied before that stays, and the next call goes on from there.
 pub async fn up(connection: &DatabaseConnection, wait: Duration) -> Result<(), Error> {
+    locked(connection, wait, migrate).await
+}
+
+/// As [`up`], for a pipeline: the database becomes its own if it is nobody's, and is left alone if it is another's.
+///
+/// # Errors
+/// As [`up`]; also [`Error::Claimed`] when it is another's.
+pub async fn up_for(owner: &str, connection: &DatabaseConnection, wait: Duration) -> Result<(), Error> {
     locked(connection, wait, async |transaction| {
-        let status = status(transaction).await?;
-        let has = |state| status.iter().any(|(_, other)| *other == state);
-        match (has(State::Newer), has(State::Pending)) {
-            (true, true) => Err(Error::from(DbErr::Migration(
-                "the schema has migrations that this build does not know, and lacks some that it needs"
-                    .into(),
-            ))),
-            (true, false) => {
-                tracing::info!("the schema is of a newer build, and serves this one");
-                Ok(())
-            }
-            (false, _) => Ok(Migrator::up(transaction, None).await?),
+        if has_table(transaction, "owner").await? {
+            owner::refuse_others(transaction, owner).await?;
         }
+        migrate(transaction).await?;
+        owner::claim(transaction, owner).await
     })
     .await
+}
+
+async fn migrate(transaction: &DatabaseTransaction) -> Result<(), Error> {
+    let status = status(transaction).await?;
+    let has = |state| status.iter().any(|(_, other)| *other == state);
+    match (has(State::Newer), has(State::Pending)) {
+        (true, true) => Err(Error::from(DbErr::Migration(
+            "the schema has migrations that this build does not know, and lacks some that it needs".into(),
+        ))),
+        (true, false) => {
+            tracing::info!("the schema is of a newer build, and serves this one");
+            Ok(())
+        }
+        (false, _) => Ok(Migrator::up(transaction, None).await?),
+    }
 }
 
 /// Takes back the last migrations, so many of them, with everything that is in their tables.
@@ -120,17 +135,22 @@ async fn lock(transaction: &DatabaseTransaction, wait: Duration) -> Result<(), E
 
 /// The names in the table of applied migrations; none when there is no such table.
 async fn applied<C: ConnectionTrait>(connection: &C) -> Result<BTreeSet<String>, Error> {
-    let table = if connection.get_database_backend() == DbBackend::MySql {
-        "SELECT 1 FROM information_schema.tables \
-         WHERE table_schema = DATABASE() AND table_name = 'seaql_migrations'"
-    } else {
-        "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'seaql_migrations'"
-    };
-    if query(connection, table.into()).await?.is_empty() {
+    if !has_table(connection, "seaql_migrations").await? {
         return Ok(BTreeSet::new());
     }
     let rows = query(connection, "SELECT version FROM seaql_migrations".into()).await?;
     Ok(rows.iter().map(|row| row.try_get_by_index::<String>(0)).collect::<Result<_, _>>()?)
+}
+
+async fn has_table<C: ConnectionTrait>(connection: &C, name: &str) -> Result<bool, Error> {
+    let sql = if connection.get_database_backend() == DbBackend::MySql {
+        format!(
+            "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '{name}'"
+        )
+    } else {
+        format!("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '{name}'")
+    };
+    Ok(!query(connection, sql).await?.is_empty())
 }
 
 async fn query<C: ConnectionTrait>(connection: &C, sql: String) -> Result<Vec<QueryResult>, DbErr> {

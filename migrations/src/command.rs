@@ -9,7 +9,10 @@ use crate::{
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use fluxo_core::{
-    kit::{process::BAD_SETTINGS, telemetry},
+    kit::{
+        process::{ALREADY_CLAIMED, BAD_SETTINGS, UNREACHABLE},
+        telemetry,
+    },
     settings::{self, DatabaseSettings, LogSettings},
 };
 use fluxo_store::{Error, Store};
@@ -60,7 +63,8 @@ struct Common {
 
 /// Runs the program.
 ///
-/// Its exit codes are 0 when it did what it was asked, 64 for bad settings, 1 for everything else.
+/// Its exit codes are 0 when it did what it was asked, 64 for bad settings, 69 when the database cannot be reached or
+/// refuses the user, 77 when it is another pipeline's, 1 for everything else.
 pub fn main() -> ExitCode {
     let settings = match settings::parse::<Settings>() {
         Ok(settings) => settings,
@@ -82,8 +86,7 @@ pub fn main() -> ExitCode {
         telemetry.flush().await;
         match ended {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) if is_bad_settings(&error) => ExitCode::from(BAD_SETTINGS),
-            Err(_) => ExitCode::FAILURE,
+            Err(error) => code(&error),
         }
     })
 }
@@ -94,8 +97,13 @@ fn told(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn is_bad_settings(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Error::Settings(_)))
+fn code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref() {
+        Some(Error::Settings(_)) => ExitCode::from(BAD_SETTINGS),
+        Some(Error::Unreachable(_) | Error::Misconfigured(_)) => ExitCode::from(UNREACHABLE),
+        Some(Error::Claimed { .. }) => ExitCode::from(ALREADY_CLAIMED),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 impl Settings {
@@ -113,7 +121,11 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     let connection = store.connection();
     match &settings.command {
         Command::Up { .. } => {
-            change::up(connection, *wait).await.context("the schema was not brought up to date")?;
+            let up = match &database.database_owner {
+                Some(owner) => change::up_for(owner, connection, *wait).await,
+                None => change::up(connection, *wait).await,
+            };
+            up.context("the schema was not brought up to date")?;
             tracing::info!("the schema serves this release");
         }
         Command::Down { steps, .. } => {

@@ -9,6 +9,6 @@ pub mod command;
 mod reach;
 pub mod schema;
 
-pub use change::{State, down, status, up};
+pub use change::{State, down, status, up, up_for};
 pub use schema::Migrator;
 pub use sea_orm_migration::MigratorTrait;

@@ -12,6 +12,7 @@ mod m20261121_000001_transactions;
 mod m20261121_000002_offsets;
 mod m20261121_000003_quarantine;
 mod m20261121_000004_ledger;
+mod m20261121_000005_owner;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_offsets::Migration),
             Box::new(m20261121_000003_quarantine::Migration),
             Box::new(m20261121_000004_ledger::Migration),
+            Box::new(m20261121_000005_owner::Migration),
         ]
     }
 }

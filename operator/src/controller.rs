@@ -200,7 +200,7 @@ impl Context {
         let validated = match validate::validate(pipeline, &found, &self.installation) {
             Ok(validated) => validated,
             Err(wrong) => {
-                let there = self.applier.observe(identity);
+                let there = self.applier.observe(identity).await.map_err(Error::Apply)?;
                 self.say(pipeline, &Phase::Wrong(wrong), &there, cluster_id.as_deref()).await?;
                 return Ok(Action::requeue(self.resync));
             }

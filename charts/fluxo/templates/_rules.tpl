@@ -24,6 +24,9 @@ that the operator watches it also gets, lists and watches.
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
+  resources: [pods] # why a migration failed is in the status of its pods
+  verbs: [list]
+- apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]

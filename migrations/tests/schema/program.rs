@@ -13,6 +13,7 @@ use crate::{empty::Empty, on_both};
 on_both! {
     it_does_what_it_is_asked,
     rows_are_deleted_only_by_who_says_so,
+    a_database_is_one_pipelines_until_it_is_handed_over,
 }
 
 async fn run(url: &str, arguments: &[&str]) -> Output {
@@ -51,6 +52,52 @@ async fn rows_are_deleted_only_by_who_says_so(database: &Empty) {
     assert_eq!(database.things().await, Vec::<String>::new());
 }
 
+async fn a_database_is_one_pipelines_until_it_is_handed_over(database: &Empty) {
+    let up = async |owner: &str| run(&database.url, &["up", &format!("--database-owner={owner}")]).await;
+    // Whoever says nothing claims nothing.
+    assert_eq!(code(&run(&database.url, &["up"]).await), Some(0));
+    for _ in 0..2 {
+        let ours = up("bank/payments").await;
+        assert_eq!(code(&ours), Some(0), "{}", errors(&ours));
+    }
+    // What is another's is not brought up to date either.
+    database.run("DELETE FROM seaql_migrations WHERE version LIKE '%ledger'").await;
+    let refused = up("bank/other").await;
+    assert_eq!(code(&refused), Some(77), "{}", errors(&refused));
+    assert!(database.states().await.contains(&State::Pending));
+    let said = errors(&refused);
+    assert!(said.contains("is that of the pipeline bank/payments"), "{said}");
+    let hand_over = "UPDATE owner SET pipeline = 'bank/other'";
+    assert!(said.contains(hand_over), "{said}");
+    database.run(hand_over).await;
+    assert_eq!(code(&up("bank/other").await), Some(0));
+    assert_eq!(code(&up("bank/payments").await), Some(77));
+    assert!(database.states().await.iter().all(|state| *state == State::Applied));
+    assert_eq!(code(&up("no-namespace").await), Some(64));
+}
+
+#[tokio::test]
+async fn pipelines_that_claim_one_database_at_once_are_one_owner_and_one_refused() {
+    let database = Empty::mysql().await;
+    let up = async |owner: &str| run(&database.url, &["up", &format!("--database-owner={owner}")]).await;
+    let (a, b) = tokio::join!(up("bank/a"), up("bank/b"));
+    let mut codes = [code(&a), code(&b)];
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(77)], "{}{}", errors(&a), errors(&b));
+}
+
+#[tokio::test]
+async fn a_server_is_verified_by_public_authorities_where_no_other_is_named() {
+    let database = Empty::mysql().await;
+    // The server's certificate is of an authority of its own.
+    let output = run(&database.url, &["up", "--database-tls=verify-identity", "--wait=1s"]).await;
+    assert_eq!(code(&output), Some(69), "{}", errors(&output));
+    assert!(errors(&output).contains("UnknownIssuer"), "{}", errors(&output));
+    let output = run(&database.url, &["up", "--database-tls=verify-ca"]).await;
+    assert_eq!(code(&output), Some(64), "{}", errors(&output));
+    assert!(errors(&output).contains("FLUXO_DATABASE_CA_FILE"), "{}", errors(&output));
+}
+
 #[tokio::test]
 async fn processes_that_go_up_at_once_are_one_after_another() {
     let database = Empty::mysql().await;
@@ -70,7 +117,7 @@ async fn a_database_that_is_away_is_waited_for_and_the_reason_told() {
     let address = socket.local_addr().unwrap();
     let (began, url) = (Instant::now(), format!("mysql://root@{address}/fluxo"));
     let output = run(&url, &["up", "--wait=1s"]).await;
-    assert_eq!(code(&output), Some(1));
+    assert_eq!(code(&output), Some(69));
     assert!(began.elapsed() >= Duration::from_secs(1));
     let reason = format!("no connection to {address}: Connection refused");
     assert!(errors(&output).contains(&reason), "{}", errors(&output));
@@ -85,7 +132,7 @@ async fn what_will_not_pass_by_itself_is_not_waited_for() {
         (format!("mysql://nobody:wrong@{server}"), "Access denied"),
     ] {
         let output = run(&url, &["up", "--wait=1h"]).await;
-        assert_eq!(code(&output), Some(1));
+        assert_eq!(code(&output), Some(69));
         assert!(errors(&output).contains(reason), "{}", errors(&output));
     }
     for (url, flag) in [("postgres://h/d", "--wait=1s"), (database.url.as_str(), "--wait=soon")] {

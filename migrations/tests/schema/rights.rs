@@ -59,7 +59,7 @@ const QUARANTINE: &str = "INSERT INTO quarantine (topic_id, `partition`, `offset
                           forwarded_at = forwarded_at";
 
 /// What nobody but the owner of the schema may do.
-const FORBIDDEN: [&str; 9] = [
+const FORBIDDEN: [&str; 11] = [
     "UPDATE transactions SET amount = 2",
     "UPDATE transactions SET description = 'x' WHERE account = 'ana'",
     "DELETE FROM transactions",
@@ -69,6 +69,8 @@ const FORBIDDEN: [&str; 9] = [
     "ALTER TABLE transactions DROP INDEX id",
     "DELETE FROM quarantine",
     "DELETE FROM offsets",
+    "UPDATE owner SET pipeline = 'other/other'",
+    "DELETE FROM owner",
 ];
 
 async fn allowed(store: &Store, sql: &str) {
@@ -86,7 +88,7 @@ async fn every_user_may_do_what_it_needs_and_nothing_more() {
     let rights = Rights::new().await;
     rights.grant(0).await;
     let owner = rights.login("migrations").await;
-    fluxo_migrations::up(owner.connection(), WAIT).await.unwrap();
+    fluxo_migrations::up_for("bank/payments", owner.connection(), WAIT).await.unwrap();
     rights.grant(1).await;
     listener_may_write(&rights.login("listener").await).await;
     api_may_read(&rights.login("api").await).await;
@@ -117,6 +119,7 @@ async fn listener_may_write(listener: &Store) {
         "SELECT topic_id, `partition`, `offset` FROM quarantine WHERE forwarded_at IS NULL FOR UPDATE SKIP LOCKED",
         "UPDATE quarantine SET forwarded_at = NOW() WHERE topic_id = 'i' AND `partition` = 0 AND `offset` = 0",
         "SELECT * FROM transactions",
+        "SELECT * FROM owner",
         "DO GET_LOCK('fluxo.test', 0)",
     ] {
         allowed(listener, sql).await;
@@ -132,7 +135,7 @@ async fn listener_may_write(listener: &Store) {
 
 async fn api_may_read(api: &Store) {
     api.ping().await.unwrap();
-    for table in ["transactions", "quarantine", "offsets"] {
+    for table in ["transactions", "quarantine", "offsets", "owner"] {
         allowed(api, &format!("SELECT * FROM {table}")).await;
     }
     for sql in FORBIDDEN.into_iter().chain([

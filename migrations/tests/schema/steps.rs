@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use fluxo_core::{Balance, Currency, TransactionId};
-use fluxo_migrations::{Migrator, MigratorTrait, State, down, up};
-use fluxo_store::Error;
+use fluxo_core::{Balance, Currency, TransactionId, settings::DatabaseSettings};
+use fluxo_migrations::{Migrator, MigratorTrait, State, down, up, up_for};
+use fluxo_store::{Error, Store};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
 use crate::{
@@ -21,6 +21,7 @@ on_both! {
     accounts_that_differ_in_case_are_two,
     the_ledger_has_exact_decimals_of_every_currency,
     a_kind_that_is_none_is_refused,
+    services_refuse_a_database_that_is_anothers,
 }
 
 async fn it_goes_up_and_down_to_nothing_and_up_again(database: &Empty) {
@@ -28,7 +29,7 @@ async fn it_goes_up_and_down_to_nothing_and_up_again(database: &Empty) {
     assert_eq!(database.things().await, Vec::<String>::new());
     database.up().await;
     let things = database.things().await;
-    for thing in ["ledger", "offsets", "quarantine", "transactions"] {
+    for thing in ["ledger", "offsets", "owner", "quarantine", "transactions"] {
         assert!(things.iter().any(|other| other == thing), "{things:?}");
     }
     assert!(database.states().await.iter().all(|state| *state == State::Applied));
@@ -138,6 +139,30 @@ async fn a_kind_that_is_none_is_refused(database: &Empty) {
         let sql = format!("UPDATE transactions SET kind = '{kind}'");
         assert!(database.store.connection().execute_unprepared(&sql).await.is_err(), "{kind}");
     }
+}
+
+async fn services_refuse_a_database_that_is_anothers(database: &Empty) {
+    let as_owner = async |owner: Option<&str>| {
+        let owner = owner.map(Into::into);
+        let settings = DatabaseSettings { database_owner: owner, ..DatabaseSettings::of_url(&*database.url) };
+        Store::open(&settings).await.unwrap()
+    };
+    let (ours, others) = (as_owner(Some("bank/payments")).await, as_owner(Some("bank/other")).await);
+    database.up().await;
+    // A person manages it, and nobody has claimed it.
+    ours.ping().await.unwrap();
+    others.ping().await.unwrap();
+    up_for("bank/payments", database.store.connection(), WAIT).await.unwrap();
+    ours.ping().await.unwrap();
+    as_owner(None).await.ping().await.unwrap();
+    for refused in [others.ping().await.err(), others.offsets("transactions").await.err()] {
+        let refused = refused.unwrap();
+        assert!(matches!(&refused, Error::Claimed { owner, .. } if owner == "bank/payments"), "{refused:?}");
+        // It may be handed over while they wait.
+        assert!(refused.is_transient());
+    }
+    database.run("UPDATE owner SET pipeline = 'bank/other'").await;
+    others.ping().await.unwrap();
 }
 
 #[tokio::test]

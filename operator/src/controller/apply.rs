@@ -6,13 +6,14 @@
 //! takes nothing away.
 
 mod children;
+mod failure;
 mod migration;
 mod object;
 
 use std::fmt::{self, Debug};
 
-use k8s_openapi::NamespaceResourceScope;
-use kube::{Client, Resource, ResourceExt as _};
+use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
+use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -139,20 +140,32 @@ impl Applier {
             };
             (now.listener, now.api) = (there(prepared.listener.as_ref()), there(prepared.api.as_ref()));
         }
+        let are_new = |pods: &Option<_>| pods.as_ref().is_some_and(is_rolled_out);
+        let all_are_new = may_roll_out && are_new(&now.listener) && are_new(&now.api);
         now.ingress = pass.one(&self.children.ingresses, prepared.ingress.as_ref()).await?;
         now.http_route = pass.one(&self.children.http_routes, prepared.http_route.as_ref()).await?;
         pass.remove_what_is_not_wanted(&prepared).await?;
+        // Until then a pod from before may need it to start again.
+        if all_are_new {
+            pass.remove_unwanted_copy(&prepared).await?;
+        }
         outcome.problems = pass.problems;
         Ok(outcome)
     }
 
     /// What there is of a pipeline of which nothing can be built now. Nothing is changed.
-    pub fn observe(&self, identity: &Identity) -> Outcome {
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn observe(&self, identity: &Identity) -> Result<Outcome, Error> {
         let (listener, api) = self.children.deployments_of(identity);
         let migration = self.children.job(identity);
-        let state = migration.as_ref().map(Migration::of).unwrap_or_default();
+        let state = match &migration {
+            Some(job) => self.state_of(job).await?,
+            None => Migration::None,
+        };
         let resources = Resources { migration, listener, api, ..Resources::empty() };
-        Outcome { resources, migration: state, ..Outcome::default() }
+        Ok(Outcome { resources, migration: state, ..Outcome::default() })
     }
 
     /// Ends the pods of a pipeline, before its topics are deleted. Whether all are gone.
@@ -226,11 +239,27 @@ impl Pass<'_> {
         let children = &self.applier.children;
         self.orphans(&children.network_policies, &names(&prepared.network_policies)).await?;
         self.orphans(&children.disruption_budgets, &names(&prepared.disruption_budgets)).await?;
-        self.orphans(&children.secrets, &names(&prepared.kafka_secret)).await?;
         self.orphans(&children.services, &names(&prepared.service)).await?;
         self.orphans(&children.ingresses, &names(&prepared.ingress)).await?;
         self.orphans(&children.http_routes, &names(&prepared.http_route)).await?;
         self.finished_jobs(&names(&prepared.migration)).await
+    }
+
+    /// Removes the copy of what Strimzi keeps, when nothing of that is used any more. It is looked for by its name, since
+    /// Secrets are not watched; a pipeline that never was beside Strimzi never had one.
+    async fn remove_unwanted_copy(&self, prepared: &Resources<Prepared>) -> Result<(), Error> {
+        if prepared.kafka_secret.is_some() || prepared.kafka_topics.is_empty() {
+            return Ok(());
+        }
+        let Identity { namespace, uid, .. } = self.identity;
+        let name = self.identity.kafka_secret();
+        let api = Api::<Secret>::namespaced(self.applier.client.clone(), namespace);
+        let found = api.get_opt(&name).await;
+        let what = || Named::new("Secret", namespace, &name);
+        match found.map_err(|error| Error::new("reading", what(), error))? {
+            Some(copy) if is_owned_by(&copy, uid) => self.applier.delete(&copy).await,
+            _ => Ok(()),
+        }
     }
 
     async fn orphans<K: Object>(&self, seen: &children::Seen<K>, wanted: &[String]) -> Result<(), Error> {

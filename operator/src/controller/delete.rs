@@ -73,7 +73,7 @@ impl Context {
             Ok(None)
         };
         if let Some(waits) = waits.map_err(PassError::Delete)? {
-            let there = self.applier.observe(identity);
+            let there = self.applier.observe(identity).await.map_err(PassError::Apply)?;
             self.say(pipeline, &Phase::Deleting(waits), &there, None).await?;
             return Ok(Action::requeue(AGAIN));
         }

@@ -56,7 +56,7 @@ fn turned(before: Option<&PipelineStatus>, after: &PipelineStatus) -> Vec<Event>
 
 /// Whether it turned, or is bad for another reason. That something waits for something else is none.
 fn is_news(before: Option<&Condition>, now: &Condition) -> bool {
-    let waits = [Reason::Waiting, Reason::Progressing].iter().any(|reason| reason.as_str() == now.reason);
+    let waits = now.reason == Reason::Waiting.as_str();
     // How the number of listeners is decided has an event of its own.
     let is_scaling = now.type_ == "Scaling" && now.status == "True";
     match before {

@@ -70,7 +70,7 @@ pub fn status(facts: Facts<'_>, now: &Time) -> PipelineStatus {
     if facts.phase == &Phase::Paused {
         // All else is as it was when it was last looked at.
         let paused = Verdict::unknown(Reason::Paused, "left as it is until spec.paused is false");
-        return facts.with_conditions(before, &[(ConditionType::Ready, paused)], now);
+        return facts.with_conditions(before, &[(ConditionType::Ready, Some(paused))], now);
     }
     let resources = &facts.outcome.resources;
     let listener = resources.listener.as_ref();
@@ -83,11 +83,11 @@ pub fn status(facts: Facts<'_>, now: &Time) -> PipelineStatus {
         (ConditionType::Scaling, facts.scaling()),
     ];
     let known: Vec<_> = parts
-        .into_iter()
-        .map(|(type_, verdict)| (type_, verdict.unwrap_or_else(|| Verdict::before(&before, type_))))
+        .iter()
+        .map(|(type_, verdict)| (*type_, verdict.clone().unwrap_or_else(|| Verdict::before(&before, *type_))))
         .collect();
     let ready = facts.ready(&known);
-    let conditions: Vec<_> = [(ConditionType::Ready, ready)].into_iter().chain(known).collect();
+    let conditions: Vec<_> = [(ConditionType::Ready, Some(ready))].into_iter().chain(parts).collect();
     let is_migrated = facts.outcome.migration == Migration::Done;
     let status = PipelineStatus {
         observed_generation: facts.pipeline.metadata.generation,
@@ -121,20 +121,26 @@ pub fn status(facts: Facts<'_>, now: &Time) -> PipelineStatus {
 
 impl Facts<'_> {
     /// The status with these conditions in place of those of their types. The time of one changes only when it turns.
+    /// One that nobody has looked at stays as it was, and goes on being about the generation that it was about: who
+    /// waits for a condition must not be told of the generation before.
     fn with_conditions(
         self,
         mut status: PipelineStatus,
-        verdicts: &[(ConditionType, Verdict)],
+        verdicts: &[(ConditionType, Option<Verdict>)],
         now: &Time,
     ) -> PipelineStatus {
         let generation = self.pipeline.metadata.generation;
         let mut conditions = Vec::with_capacity(ConditionType::ALL.len());
         for type_ in ConditionType::ALL {
             let before = status.conditions.iter().find(|before| before.type_ == type_.as_str());
-            let verdict = verdicts.iter().find(|(of, _)| of == type_).map(|(_, verdict)| verdict);
+            let verdict = verdicts.iter().find(|(of, _)| of == type_);
             conditions.extend(match (verdict, before) {
-                (Some(verdict), before) => Some(verdict.condition(*type_, generation, before, now)),
-                (None, before) => before.cloned(),
+                (Some((_, Some(verdict))), before) => {
+                    Some(verdict.condition(*type_, generation, before, now))
+                }
+                (_, Some(before)) => Some(before.clone()),
+                (Some((_, None)), None) => Some(Verdict::unseen().condition(*type_, generation, None, now)),
+                (None, None) => None,
             });
         }
         status.conditions = conditions;
@@ -193,12 +199,12 @@ impl Facts<'_> {
             Migration::Runs => {
                 Verdict::no(Reason::Migrating, format!("the schema of {database} is brought up to date"))
             }
-            Migration::Failed { why, retry_in } => {
+            Migration::Failed { reason, why, retry_in } => {
                 let job =
                     self.outcome.resources.migration.as_ref().map(ResourceExt::name_any).unwrap_or_default();
                 let again = if retry_in.is_some() { "; it is run again after a while" } else { "" };
                 let message = format!("Job {job} failed, see its logs; pods from before go on{again}: {why}");
-                Verdict::no(Reason::MigrationFailed, message)
+                Verdict::no(*reason, message)
             }
             Migration::Done => Verdict::yes(format!("the schema of {database} is what the images need")),
         })
@@ -277,8 +283,12 @@ impl Verdict {
                 };
                 Self { holds, reason: *reason, message: before.message.clone() }
             }
-            _ => Self::unknown(Reason::Waiting, "not looked at yet"),
+            _ => Self::unseen(),
         }
+    }
+
+    fn unseen() -> Self {
+        Self::unknown(Reason::Waiting, "not looked at yet")
     }
 
     fn condition(

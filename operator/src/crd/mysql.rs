@@ -21,7 +21,9 @@ pub struct Mysql {
     #[schemars(range(min = 1, max = 65_535))]
     pub port: i32,
     /// Name of the database. It must be there, and cannot change: another one begins without transactions, so every
-    /// balance would begin at 0. One pipeline has it; a second one is not Ready, with the reason AlreadyClaimed.
+    /// balance would begin at 0. One pipeline has it, by its table owner; a second one is not Ready, with the reason
+    /// AlreadyClaimed. Where migrate is Manual, it is nobody's until you claim it, by migrations up with
+    /// FLUXO_DATABASE_OWNER=namespace/name.
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(
         validation = Rule::new("self.matches('^[a-zA-Z0-9_$-]+$') && !(self.lowerAscii() in ['mysql', 'sys', 'information_schema', 'performance_schema'])")

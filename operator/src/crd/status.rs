@@ -35,7 +35,7 @@ macro_rules! names {
 names! {
     /// What a condition is about. Each is `True` when all is well, `False` when not, `Unknown` before it was looked at.
     ConditionType {
-        /// All of the pipeline is as declared, and serves.
+        /// All of the pipeline is as declared, and serves: every other condition is true, but for `Scaling`.
         Ready,
         /// Both topics are as declared.
         TopicsReady,
@@ -56,8 +56,6 @@ names! {
         // Any condition.
         /// It is as declared.
         AsDeclared,
-        /// It is being made so; nothing is wrong.
-        Progressing,
         /// The pipeline is paused: it is left as it is.
         Paused,
         /// The pipeline is being deleted.
@@ -100,8 +98,6 @@ names! {
         KafkaNotReady,
         /// The topic has other partitions than declared, and may not be changed to them.
         PartitionsDiffer,
-        /// The topic is another one than before: it was deleted and made anew.
-        TopicReplaced,
         /// The oldest unread record is older than half the retention: soon records are lost.
         RetentionAtRisk,
 
@@ -110,9 +106,7 @@ names! {
         Migrating,
         /// The Job failed; the pods from before go on.
         MigrationFailed,
-        /// The schema is older than the images, and `migrate` is `Manual`.
-        MigrationNeeded,
-        /// MySQL cannot be reached, or does not let the user in.
+        /// The Job could not reach MySQL, or MySQL refuses its user, a right, or the database.
         DatabaseUnreachable,
 
         // Workloads.
@@ -124,8 +118,6 @@ names! {
         PodsNotReady,
         /// There are none, as declared.
         ScaledToZero,
-        /// A partition stands still until a person acts; the message says on which and why.
-        PartitionStopped,
 
         // Scaling.
         /// There are as many listeners as the lag asks for.
@@ -148,8 +140,6 @@ names! {
         AtMaximum,
         /// More would not help: the work is in too few partitions, or each has a listener.
         PartitionBound,
-        /// More did not help: MySQL is the limit.
-        DatabaseBound,
         /// More are needed, but the number has changed as often in this hour as it may.
         RebalanceBudgetSpent,
     }
@@ -162,8 +152,9 @@ pub struct PipelineStatus {
     /// The generation of the pipeline that all of this is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// How the parts of the pipeline are: Ready is all of them, then TopicsReady, Migrated, ApiAvailable,
-    /// ListenerAvailable and Scaling. The message of one that is not True says what is waited for, or what to do.
+    /// How the parts of the pipeline are: TopicsReady, Migrated, ApiAvailable, ListenerAvailable and Scaling. Ready is
+    /// all of them but Scaling, since a pipeline whose listeners are at their maximum, or whose lag cannot be read for a
+    /// moment, serves all the same. The message of one that is not True says what is waited for, or what to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -38,6 +38,29 @@ fn every_field_is_documented() {
     assert_eq!(found, [""; 0]);
 }
 
+/// All sources of this crate, but for those that only compare reasons.
+fn sources(folder: &std::path::Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let only_compares = path.ends_with("events.rs") || path.ends_with("tests.rs");
+        if path.is_dir() {
+            sources(&path, text);
+        } else if !only_compares {
+            text.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_reason_is_given_by_somebody() {
+    let mut text = String::new();
+    sources(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut text);
+    let name = |rest: &str| rest.split(|char: char| !char.is_alphanumeric()).next().unwrap().to_owned();
+    let given: std::collections::BTreeSet<_> = text.split("Reason::").skip(1).map(name).collect();
+    let never: Vec<_> = Reason::ALL.iter().filter(|reason| !given.contains(reason.as_str())).collect();
+    assert!(never.is_empty(), "{never:?}");
+}
+
 fn strings_and_lists_without_bound(path: &str, schema: &Value, found: &mut Vec<String>) {
     let bound = match schema["type"].as_str() {
         Some("string") if schema.get("enum").is_none() => "maxLength",

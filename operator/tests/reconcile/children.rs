@@ -1,10 +1,20 @@
 //! What a pipeline is made of: made, mended, and not written again when nothing changed.
 
-use fluxo_operator::crd::TransactionPipeline;
-use k8s_openapi::api::{
-    apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy, policy::v1::PodDisruptionBudget,
+use fluxo_operator::{controller::model::HttpRoute, crd::TransactionPipeline};
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::Service,
+        networking::v1::{Ingress, NetworkPolicy},
+        policy::v1::PodDisruptionBudget,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
-use kube::{ResourceExt as _, api::ListParams};
+use kube::{
+    Api, ResourceExt as _,
+    api::{ListParams, Patch, PatchParams},
+    runtime::{conditions::is_crd_established, wait::await_condition},
+};
 use serde_json::json;
 
 use crate::scene::Scene;
@@ -91,15 +101,49 @@ async fn what_somebody_changes_or_deletes_is_mended() {
 #[tokio::test]
 async fn what_is_not_declared_any_more_is_removed() {
     let scene = Scene::start().await;
+    gateway_api(&scene).await;
     let mut pipeline = scene.pipeline("pagamentos");
     pipeline["spec"]["api"]["ingress"] = json!({"host": "pagamentos.local"});
     scene.put::<TransactionPipeline>(pipeline).await;
-    scene
-        .until::<k8s_openapi::api::networking::v1::Ingress>("pagamentos-api", "the Ingress is made", |_| true)
-        .await;
-    let without = json!({"spec": {"api": {"ingress": null}}});
+    scene.until::<Ingress>("pagamentos-api", "the Ingress is made", |_| true).await;
+    scene.until::<NetworkPolicy>("pagamentos-api", "the policies are made", |_| true).await;
+    let route = json!({"parentRefs": [{"name": "gateway"}]});
+    let other =
+        json!({"spec": {"api": {"ingress": null, "httpRoute": route}, "networkPolicy": {"enabled": false}}});
+    scene.change::<TransactionPipeline>("pagamentos", other).await;
+    scene.until::<HttpRoute>("pagamentos-api", "the route is made", |_| true).await;
+    scene.until_gone::<Ingress>("pagamentos-api").await;
+    for policy in ["pagamentos-api", "pagamentos-listener", "pagamentos-migrations"] {
+        scene.until_gone::<NetworkPolicy>(policy).await;
+    }
+    let without = json!({"spec": {"api": {"httpRoute": null}}});
     scene.change::<TransactionPipeline>("pagamentos", without).await;
-    scene.until_gone::<k8s_openapi::api::networking::v1::Ingress>("pagamentos-api").await;
+    scene.until_gone::<HttpRoute>("pagamentos-api").await;
+    // What is always wanted has stayed.
+    scene.until::<PodDisruptionBudget>("pagamentos-api", "the budget is there", |_| true).await;
+    scene.until::<Service>("pagamentos-api", "the Service is there", |_| true).await;
+}
+
+/// Installs as much of the Gateway API as a route needs, where nobody has.
+async fn gateway_api(scene: &Scene) {
+    let definitions = Api::<CustomResourceDefinition>::all(scene.client.clone());
+    let name = "httproutes.gateway.networking.k8s.io";
+    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": open}});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": name, "annotations": {"api-approved.kubernetes.io": "unapproved, for tests"}},
+        "spec": {
+            "group": "gateway.networking.k8s.io", "scope": "Namespaced", "versions": [version],
+            "names": {"kind": "HTTPRoute", "plural": "httproutes", "singular": "httproute"},
+        },
+    });
+    if definitions.get_opt(name).await.unwrap().is_none() {
+        let by = PatchParams::apply("fluxo-tests").force();
+        definitions.patch(name, &by, &Patch::Apply(definition)).await.unwrap();
+    }
+    let established = await_condition(definitions, name, is_crd_established());
+    tokio::time::timeout(crate::PATIENCE, established).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -145,18 +189,20 @@ async fn nothing_is_written_when_nothing_changes_also_after_a_restart() {
 }
 
 /// Waits until the operator has made several passes.
-async fn settled(scene: &Scene) {
-    let passes = async || {
+pub(crate) async fn settled(scene: &Scene) {
+    counted(scene, "fluxo_operator_reconciles_total").await;
+}
+
+/// Waits until a counter has grown by three.
+async fn counted(scene: &Scene, counter: &str) {
+    let count = async || {
         let metrics = get(scene, "/metrics").await?;
-        let line = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix("fluxo_operator_reconciles_total "))?
-            .to_owned();
-        line.parse::<u64>().ok()
+        let mut lines = metrics.lines();
+        lines.find_map(|line| line.strip_prefix(counter)?.strip_prefix(' ')?.parse::<u64>().ok())
     };
-    let began = fluxo_testkit::eventually("it works", crate::PATIENCE, passes).await;
-    fluxo_testkit::eventually("it makes passes", crate::PATIENCE, async || {
-        passes().await.filter(|passes| *passes >= began + 3)
+    let began = fluxo_testkit::eventually("it works", crate::PATIENCE, count).await;
+    fluxo_testkit::eventually("it goes on", crate::PATIENCE, async || {
+        count().await.filter(|count| *count >= began + 3)
     })
     .await;
 }
@@ -193,6 +239,32 @@ async fn a_paused_pipeline_is_left_as_it_is() {
     assert!(scene.api::<Service>().get_opt("pagamentos-api").await.unwrap().is_none());
     scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"paused": false}})).await;
     scene.until::<Service>("pagamentos-api", "the Service is made again", |_| true).await;
+}
+
+#[tokio::test]
+async fn a_paused_pipeline_is_not_scaled() {
+    let mut scene = Scene::start().await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["listener"] = json!({"scaling": {"mode": "Fixed"}, "replicas": 2});
+    scene.put::<TransactionPipeline>(pipeline).await;
+    let replicas = |deployment: &Deployment| deployment.spec.as_ref().unwrap().replicas;
+    let has = |wanted: i32| move |deployment: &Deployment| replicas(deployment) == Some(wanted);
+    scene.until::<Deployment>("pagamentos-listener", "there are two", has(2)).await;
+    // A number that is declared together with the pause, and a person's own: neither is written, nor undone.
+    let paused = json!({"spec": {"paused": true, "listener": {"replicas": 3}}});
+    scene.change::<TransactionPipeline>("pagamentos", paused).await;
+    scene.until_said("pagamentos", "Ready", "Unknown", "Paused").await;
+    scene.change::<Deployment>("pagamentos-listener", json!({"spec": {"replicas": 5}})).await;
+    counted(&scene, "fluxo_operator_lag_round_seconds_count").await;
+    settled_or_idle(&scene).await;
+    assert_eq!(replicas(&scene.api::<Deployment>().get("pagamentos-listener").await.unwrap()), Some(5));
+    // Nor by an operator that has just started.
+    scene.stop().await;
+    scene.run().await;
+    counted(&scene, "fluxo_operator_lag_round_seconds_count").await;
+    assert_eq!(replicas(&scene.api::<Deployment>().get("pagamentos-listener").await.unwrap()), Some(5));
+    scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"paused": false}})).await;
+    scene.until::<Deployment>("pagamentos-listener", "there are three", has(3)).await;
 }
 
 /// Waits until another pipeline, made now, was looked at: so was all that came before it.

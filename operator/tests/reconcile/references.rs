@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 use kube::{ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 
-use crate::scene::Scene;
+use crate::{children::settled, scene::Scene};
 
 #[tokio::test]
 async fn a_missing_secret_is_named_and_nothing_is_torn_down() {
@@ -26,6 +26,29 @@ async fn a_missing_secret_is_named_and_nothing_is_torn_down() {
     // Back again, with another password: pods are replaced, since they read it when they start.
     let is_new = |now: &Deployment| now.metadata.generation > made.metadata.generation;
     scene.until::<Deployment>("pagamentos-listener", "the new password rolls the pods", is_new).await;
+}
+
+#[tokio::test]
+async fn a_value_that_pods_read_replaces_them_once_and_any_other_does_not() {
+    let scene = Scene::start().await;
+    scene.secret("mysql", &[("username", "fluxo"), ("password", "first"), ("note", "first")]).await;
+    scene.make("pagamentos").await;
+    // Of the api: the number of listeners is a generation of its own.
+    let made = scene.until::<Deployment>("pagamentos-api", "the api is made", |_| true).await;
+    let generation = |deployment: &Deployment| deployment.metadata.generation.unwrap();
+    let now = async || generation(&scene.api::<Deployment>().get("pagamentos-api").await.unwrap());
+    settled(&scene).await;
+    let before = now().await;
+    let template = |deployment: &Deployment| deployment.spec.as_ref().unwrap().template.clone();
+    scene.secret("mysql", &[("username", "fluxo"), ("password", "first"), ("note", "second")]).await;
+    scene.secret("keys", &[("keys.json", "[]")]).await;
+    settled(&scene).await;
+    assert_eq!(now().await, before);
+    scene.secret("mysql", &[("username", "fluxo"), ("password", "second"), ("note", "second")]).await;
+    let is_new = |now: &Deployment| template(now) != template(&made);
+    scene.until::<Deployment>("pagamentos-api", "the new password rolls the pods", is_new).await;
+    settled(&scene).await;
+    assert_eq!(now().await, before + 1);
 }
 
 #[tokio::test]
@@ -54,15 +77,49 @@ async fn a_failed_migration_keeps_the_pods_from_before() {
     let made = scene.until::<Deployment>("pagamentos-api", "the api is made", |_| true).await;
     scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"image": {"tag": "2.0.0"}}})).await;
     scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
-    let terminated = json!({"terminated": {"exitCode": 64}});
+    finish(&scene, failed(64, "error: there is no such setting")).await;
+    let message = scene.until_said("pagamentos", "Migrated", "False", "MigrationFailed").await;
+    assert!(message.contains("no such setting") && message.contains("pagamentos-migrations-"), "{message}");
+    let still = scene.api::<Deployment>().get("pagamentos-api").await.unwrap();
+    assert_eq!(still.metadata.generation, made.metadata.generation);
+}
+
+#[tokio::test]
+async fn a_database_that_is_anothers_is_told_with_its_owner_and_the_pods_from_before_go_on() {
+    let scene = Scene::start().await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["mysql"]["migrate"] = json!("Auto");
+    scene.put::<TransactionPipeline>(pipeline).await;
+    scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
+    finish(&scene, json!({"phase": "Succeeded"})).await;
+    let made = scene.until::<Deployment>("pagamentos-api", "the api is made", |_| true).await;
+    scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"mysql": {"host": "moved"}}})).await;
+    scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
+    let line =
+        json!({"level": "ERROR", "error": "the database is that of the pipeline bank/other: hand it over"});
+    finish(&scene, failed(77, &format!("{{\"level\":\"WARN\"}}\n{line}\n"))).await;
+    let message = scene.until_said("pagamentos", "Migrated", "False", "AlreadyClaimed").await;
+    assert!(message.contains("bank/other: hand it over"), "{message}");
+    scene.until_said("pagamentos", "Ready", "False", "AlreadyClaimed").await;
+    let still = scene.api::<Deployment>().get("pagamentos-api").await.unwrap();
+    assert_eq!(still.metadata.generation, made.metadata.generation);
+    // Where a person changes the schema there is no Job any more that could fail.
+    let manual = json!({"spec": {"mysql": {"migrate": "Manual"}}});
+    scene.change::<TransactionPipeline>("pagamentos", manual).await;
+    scene.until_said("pagamentos", "Migrated", "True", "AsDeclared").await;
+    fluxo_testkit::eventually("its Jobs are gone", crate::PATIENCE, async || {
+        scene.api::<Job>().list(&ListParams::default()).await.unwrap().items.is_empty().then_some(())
+    })
+    .await;
+}
+
+/// How a pod is that ended with an exit code, and with these last lines of its log.
+fn failed(exit_code: u8, message: &str) -> Value {
+    let terminated = json!({"terminated": {"exitCode": exit_code, "message": message}});
     let container = json!({
         "name": "migrations", "image": "image", "imageID": "", "ready": false, "restartCount": 0, "state": terminated,
     });
-    finish(&scene, json!({"phase": "Failed", "containerStatuses": [container]})).await;
-    let message = scene.until_said("pagamentos", "Migrated", "False", "MigrationFailed").await;
-    assert!(message.contains("PodFailurePolicy") && message.contains("pagamentos-migrations-"), "{message}");
-    let still = scene.api::<Deployment>().get("pagamentos-api").await.unwrap();
-    assert_eq!(still.metadata.generation, made.metadata.generation);
+    json!({"phase": "Failed", "containerStatuses": [container]})
 }
 
 /// Ends the pods of Jobs that wait for a node, as a node does.

@@ -1,11 +1,11 @@
 //! Topics: of one pipeline each, as declared or with the reason why not, beside Strimzi and without it.
 
 use fluxo_operator::{
-    controller::model::strimzi::{Kafka, KafkaTopic},
+    controller::model::strimzi::{Kafka, KafkaTopic, KafkaUser},
     crd::TransactionPipeline,
     kafka,
 };
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
@@ -126,4 +126,38 @@ async fn a_missing_cluster_is_named_and_is_found_when_it_comes() {
     assert!(message.contains("eventos"), "{message}");
     strimzi(&scene).await;
     scene.until_said("pagamentos", "TopicsReady", "False", "TopicPending").await;
+}
+
+#[tokio::test]
+async fn the_copy_of_what_strimzi_keeps_goes_with_the_user_that_it_was_for() {
+    let scene = Scene::start().await;
+    strimzi(&scene).await;
+    let scram = json!({"name": "scram", "port": 9093, "type": "internal", "tls": false,
+        "authentication": {"type": "scram-sha-512"}});
+    let plain = json!({"name": "plain", "port": 9092, "type": "internal", "tls": false});
+    let listeners = json!({"spec": {"kafka": {"listeners": [plain, scram]}}});
+    scene.change::<Kafka>("eventos", listeners).await;
+    let address = |name: &str| json!({"name": name, "bootstrapServers": fluxo_testkit::kafka()});
+    scene.say::<Kafka>("eventos", json!({"listeners": [address("plain"), address("scram")]})).await;
+    scene.secret("fluxo", &[("password", "geheim")]).await;
+    let user = json!({
+        "apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaUser", "metadata": {"name": "fluxo"},
+        "spec": {"authentication": {"type": "scram-sha-512"}},
+    });
+    scene.put::<KafkaUser>(user).await;
+    let mut pipeline = beside_strimzi(&scene, "pagamentos");
+    pipeline["spec"]["kafka"]["strimzi"]["user"] = json!("fluxo");
+    // Without pods a rollout ends by itself.
+    pipeline["spec"]["api"]["replicas"] = json!(0);
+    pipeline["spec"]["listener"] = json!({"scaling": {"mode": "Fixed"}, "replicas": 0});
+    scene.put::<TransactionPipeline>(pipeline).await;
+    let keys = |secret: &Secret| secret.data.iter().flatten().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+    let copy = scene.until::<Secret>("pagamentos-kafka", "the password is copied", |_| true).await;
+    assert_eq!(keys(&copy), ["password"]);
+    scene.until::<Deployment>("pagamentos-listener", "the listeners are made", |_| true).await;
+    let nobody = json!({"spec": {"kafka": {"strimzi": {"user": null}}}});
+    scene.change::<TransactionPipeline>("pagamentos", nobody).await;
+    scene.until_gone::<Secret>("pagamentos-kafka").await;
+    // Strimzi's own is not the operator's to delete.
+    assert!(scene.api::<Secret>().get_opt("fluxo").await.unwrap().is_some());
 }

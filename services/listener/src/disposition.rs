@@ -28,6 +28,7 @@ pub const fn of_database(error: &Error) -> Disposition {
         // The last three are not known to pass, but nothing is lost by waiting, and ending would not help either.
         Error::Unreachable(_)
         | Error::Unable(_)
+        | Error::Claimed { .. }
         | Error::Duplicate(_)
         | Error::Statement(_)
         | Error::Foreign { .. } => Disposition::Retry,

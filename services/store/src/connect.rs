@@ -31,6 +31,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) pool: DatabaseConnection,
+    /// Whose it must be; `None` when anybody's will do.
+    pub(crate) owner: Option<String>,
 }
 
 impl Store {
@@ -77,7 +79,7 @@ impl Store {
             })
         });
         let pool = Database::connect(options).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, owner: settings.database_owner.clone() })
     }
 
     /// Waits until the database answers, and tells each failure that may pass to `waiting`.
@@ -99,10 +101,10 @@ impl Store {
     /// Asks the database, and the schema in it, for an answer.
     ///
     /// # Errors
-    /// When it does not answer, or the schema is not there.
+    /// When it does not answer, the schema is not there, or it is another's.
     pub async fn ping(&self) -> Result<(), Error> {
         self.pool.execute_unprepared("SELECT 1 FROM offsets LIMIT 1").await?;
-        Ok(())
+        self.refuse_others().await
     }
 
     /// Ends its connections, without waiting long for a server that may be gone.
@@ -133,10 +135,10 @@ fn mysql(options: &mut ConnectOptions, settings: &DatabaseSettings) -> Result<()
         DatabaseTls::VerifyIdentity => MySqlSslMode::VerifyIdentity,
     };
     let authority = settings.database_ca_file.clone();
-    if authority.is_none()
-        && matches!(settings.database_tls, DatabaseTls::VerifyCa | DatabaseTls::VerifyIdentity)
-    {
-        return Err(Error::Settings("FLUXO_DATABASE_CA_FILE is needed to verify the server".into()));
+    // A certificate of any public authority for any name would say nothing.
+    if authority.is_none() && settings.database_tls == DatabaseTls::VerifyCa {
+        let needed = "FLUXO_DATABASE_CA_FILE is needed to verify the server by verify-ca";
+        return Err(Error::Settings(needed.into()));
     }
     options.map_sqlx_mysql_opts(move |mut options| {
         if let Some(password) = &password {

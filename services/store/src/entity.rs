@@ -6,5 +6,6 @@
 )]
 
 pub mod offset;
+pub mod owner;
 pub mod quarantine;
 pub mod transaction;

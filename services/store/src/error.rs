@@ -21,6 +21,17 @@ pub enum Error {
     /// A statement failed for a reason that is not known to pass.
     #[error("a statement failed")]
     Statement(#[source] DbErr),
+    /// It is another pipeline's. It can be handed over without a change of any setting.
+    #[error(
+        "the database is that of the pipeline {owner}: name another database, or, once nothing of that pipeline runs, \
+         hand it over with the statement UPDATE owner SET pipeline = '{us}'"
+    )]
+    Claimed {
+        /// Whose it is.
+        owner: String,
+        /// Whose it would have to be.
+        us: String,
+    },
     /// A row holds what Fluxo never wrote.
     #[error("{table} holds a value that Fluxo never wrote in {column}")]
     Foreign {
@@ -38,7 +49,7 @@ impl Error {
     /// Whether the same may succeed later without anybody changing a setting.
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Unable(_) => true,
+            Self::Unreachable(_) | Self::Unable(_) | Self::Claimed { .. } => true,
             Self::Misconfigured(_)
             | Self::Duplicate(_)
             | Self::Statement(_)
@@ -55,6 +66,7 @@ impl Error {
             Self::Misconfigured(_) => "misconfigured",
             Self::Duplicate(_) => "duplicate",
             Self::Statement(_) => "statement",
+            Self::Claimed { .. } => "claimed",
             Self::Foreign { .. } => "foreign",
             Self::Settings(_) => "settings",
         }

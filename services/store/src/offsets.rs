@@ -26,11 +26,13 @@ pub struct StoredOffset {
 pub type StoredOffsets = BTreeMap<i32, StoredOffset>;
 
 impl Store {
-    /// The offsets of a topic.
+    /// The offsets of a topic. Whoever takes a partition up asks for them, so a database that is another's by now is
+    /// refused here too.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails, or is another's.
     pub async fn offsets(&self, topic: &str) -> Result<StoredOffsets, Error> {
+        self.refuse_others().await?;
         let rows = offset::Entity::find().filter(offset::Column::Topic.eq(topic)).all(&self.pool).await?;
         rows.into_iter()
             .map(|row| {

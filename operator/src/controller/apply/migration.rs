@@ -9,7 +9,8 @@ use std::{
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use kube::ResourceExt as _;
 
-use super::{Error, Pass};
+use super::{Applier, Error, Pass, failure::Failure};
+use crate::crd::Reason;
 
 /// How long after its first failure the Job is run again; twice as long after each further one.
 const RETRY_LEAST: Duration = Duration::from_secs(20);
@@ -27,7 +28,9 @@ pub enum Migration {
     Runs,
     /// The Job failed, and why.
     Failed {
-        /// What Kubernetes says about it.
+        /// The reason of a condition.
+        reason: Reason,
+        /// What its last pod says about it, or else Kubernetes.
         why: String,
         /// When it is run again; `None` when it is not.
         retry_in: Option<Duration>,
@@ -62,7 +65,7 @@ impl Migration {
                     reason.unwrap_or("Failed"),
                     message.unwrap_or("see the logs of its pods")
                 );
-                Self::Failed { why, retry_in: None }
+                Self::Failed { reason: Reason::MigrationFailed, why, retry_in: None }
             }
             None => Self::Runs,
         }
@@ -71,6 +74,19 @@ impl Migration {
     /// Whether pods of the new images may meet the schema.
     pub const fn lets_pods_run(&self) -> bool {
         matches!(self, Self::None | Self::Done)
+    }
+}
+
+impl Applier {
+    /// What a Job tells, and its pods, if it failed.
+    pub(super) async fn state_of(&self, job: &Job) -> Result<Migration, Error> {
+        let mut state = Migration::of(job);
+        if let Migration::Failed { reason, why, .. } = &mut state
+            && let Some(failure) = self.failure(job).await?
+        {
+            Failure { reason: *reason, why: *why } = failure;
+        }
+        Ok(state)
     }
 }
 
@@ -83,7 +99,7 @@ impl Pass<'_> {
     ) -> Result<Option<Job>, Error> {
         *state = Migration::Waits;
         let Some(job) = self.one(&self.applier.children.jobs, Some(wanted)).await? else { return Ok(None) };
-        *state = Migration::of(&job);
+        *state = self.applier.state_of(&job).await?;
         let retries = &self.applier.retries;
         if let Migration::Failed { retry_in, .. } = state {
             let left = retries.left(
@@ -103,11 +119,12 @@ impl Pass<'_> {
         Ok(Some(job))
     }
 
-    /// Removes Jobs of earlier images. One that still runs is let finish: half a change of a schema helps nobody.
+    /// Removes Jobs of earlier images, and all when a person changes the schema. One that still runs is let finish: half
+    /// a change of a schema helps nobody.
     pub(super) async fn finished_jobs(&self, wanted: &[String]) -> Result<(), Error> {
         for job in self.applier.children.jobs.owned_by(self.identity) {
             let is_finished = Migration::of(&job) != Migration::Runs;
-            if is_finished && !wanted.is_empty() && !wanted.contains(&job.name_any()) {
+            if is_finished && !wanted.contains(&job.name_any()) {
                 self.applier.delete(&*job).await?;
             }
         }
@@ -179,7 +196,7 @@ mod tests {
         let why = "BackoffLimitExceeded: Job has reached the specified backoff limit".into();
         assert_eq!(
             Migration::of(&job("Failed", "BackoffLimitExceeded")),
-            Migration::Failed { why, retry_in: None }
+            Migration::Failed { reason: Reason::MigrationFailed, why, retry_in: None }
         );
     }
 

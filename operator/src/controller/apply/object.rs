@@ -27,6 +27,7 @@ struct Entry {
     there: u64,
     /// Versions of one kind grow; one from before this write tells nothing of it.
     version: u64,
+    generation: Option<i64>,
 }
 
 impl Applier {
@@ -54,7 +55,7 @@ impl Applier {
             }
             let is_going = there.meta().deletion_timestamp.is_some();
             if is_going || self.ledger.is_in_sync(owner, &**there, digest_of_wanted) {
-                return Ok(Ok((**there).clone()));
+                return Ok(Ok(self.ledger.of_generation(owner, (**there).clone())));
             }
             // Never another one that took its name meanwhile.
             body["metadata"]["uid"] = there.uid().into();
@@ -100,16 +101,32 @@ impl Applier {
 }
 
 impl Ledger {
+    fn entry<K: Object>(&self, owner: &Identity, there: &K) -> Option<Entry> {
+        self.lock().get(&owner.uid)?.get(there.meta().uid.as_ref()?).copied()
+    }
+
+    /// What was seen, of the generation that was written last: the watch may be behind, and a status from before that
+    /// write says nothing of it.
+    fn of_generation<K: Object>(&self, owner: &Identity, mut there: K) -> K {
+        let written = self.entry(owner, &there).and_then(|entry| entry.generation);
+        let seen = &mut there.meta_mut().generation;
+        *seen = written.max(*seen);
+        there
+    }
+
     fn is_in_sync<K: Object>(&self, owner: &Identity, there: &K, wanted: u64) -> bool {
-        let noted =
-            self.lock().get(&owner.uid).and_then(|noted| noted.get(there.meta().uid.as_ref()?).copied());
-        let Some(entry) = noted else { return false };
+        let Some(entry) = self.entry(owner, there) else { return false };
         entry.wanted == wanted && (version(there) < entry.version || digest_there(there) == entry.there)
     }
 
     fn note<K: Object>(&self, owner: &Identity, applied: &K, wanted: u64) {
         if let Some(uid) = applied.uid() {
-            let entry = Entry { wanted, there: digest_there(applied), version: version(applied) };
+            let entry = Entry {
+                wanted,
+                there: digest_there(applied),
+                version: version(applied),
+                generation: applied.meta().generation,
+            };
             self.lock().entry(owner.uid.clone()).or_default().insert(uid, entry);
         }
     }
@@ -156,4 +173,37 @@ fn digest(value: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.to_string().hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::apps::v1::Deployment;
+    use serde_json::json;
+
+    use super::*;
+
+    fn deployment(version: u32, generation: i64, replicas: i32) -> Deployment {
+        serde_json::from_value(json!({
+            "metadata": {"uid": "uid", "resourceVersion": version.to_string(), "generation": generation},
+            "spec": {"replicas": replicas, "selector": {}, "template": {}},
+            "status": {"observedGeneration": generation},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_status_from_before_the_last_write_is_none_of_what_was_written() {
+        let (ledger, wanted) = (Ledger::default(), 1);
+        let owner = Identity { namespace: "a".into(), name: "b".into(), uid: "owner".into() };
+        ledger.note(&owner, &deployment(20, 2, 2), wanted);
+        // The watch has not told of the write yet: it is not made again, and nothing is rolled out.
+        let behind = deployment(10, 1, 1);
+        assert!(ledger.is_in_sync(&owner, &behind, wanted));
+        let told = ledger.of_generation(&owner, behind);
+        assert!(!super::super::is_rolled_out(&told));
+        let seen = ledger.of_generation(&owner, deployment(20, 2, 2));
+        assert_eq!((seen.metadata.generation, seen.status.unwrap().observed_generation), (Some(2), Some(2)));
+        // Somebody else's change is seen, and is undone.
+        assert!(!ledger.is_in_sync(&owner, &deployment(30, 3, 5), wanted));
+    }
 }

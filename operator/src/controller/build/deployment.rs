@@ -39,7 +39,7 @@ pub(super) fn api(pipeline: &ValidatedPipeline) -> Deployment {
     let mut environment = Environment::default();
     environment.run(API_GRACE);
     environment.kafka(pipeline);
-    environment.database(&pipeline.database, &pipeline.database.api, api.connections);
+    environment.database(pipeline, &pipeline.database.api, api.connections);
     environment.api(pipeline);
     let template = template(pipeline, Component::Api, environment, api.resources.clone());
     let mut serving = serving(template, API_PRE_STOP + API_GRACE + LAST, |container| {
@@ -63,7 +63,7 @@ pub(super) fn listener(pipeline: &ValidatedPipeline) -> Deployment {
     let mut environment = Environment::default();
     environment.run(LISTENER_GRACE);
     environment.kafka(pipeline);
-    environment.database(&pipeline.database, &pipeline.database.listener, listener.connections);
+    environment.database(pipeline, &pipeline.database.listener, listener.connections);
     environment.set("FLUXO_LISTENER_GROUP", &listener.group);
     let template = template(pipeline, Component::Listener, environment, listener.resources.clone());
     let mut serving = serving(template, LISTENER_GRACE + LAST, |container| {

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 
 use super::{ADMIN_PORT, HTTP_PORT};
 use crate::{
-    controller::model::{Database, DatabaseUser, KafkaAccess, SecretFile, Username, ValidatedPipeline},
+    controller::model::{DatabaseUser, Identity, KafkaAccess, SecretFile, Username, ValidatedPipeline},
     crd::TlsMode,
     kafka::SaslMechanism,
 };
@@ -138,8 +138,14 @@ impl<'a> Environment<'a> {
         self.mount("kafka", &files);
     }
 
-    /// How MySQL is reached, as whom, and by how many connections.
-    pub(super) fn database(&mut self, database: &'a Database, user: &'a DatabaseUser, connections: u32) {
+    /// How MySQL is reached, as whom, and by how many connections, and whose the database must be.
+    pub(super) fn database(
+        &mut self,
+        pipeline: &'a ValidatedPipeline,
+        user: &'a DatabaseUser,
+        connections: u32,
+    ) {
+        let ValidatedPipeline { identity: Identity { namespace, name, .. }, database, .. } = pipeline;
         self.set_from(MYSQL_USERNAME, &user.username);
         let host = match &database.host {
             host if host.contains(':') => format!("[{host}]"),
@@ -158,6 +164,7 @@ impl<'a> Environment<'a> {
             },
         );
         self.set("FLUXO_DATABASE_MAX_CONNECTIONS", &connections.to_string());
+        self.set("FLUXO_DATABASE_OWNER", &format!("{namespace}/{name}"));
         let mut files = vec![("FLUXO_DATABASE_PASSWORD_FILE", "password", &user.password)];
         files.extend(database.ca.iter().map(|ca| ("FLUXO_DATABASE_CA_FILE", "ca.crt", ca)));
         self.mount("database", &files);

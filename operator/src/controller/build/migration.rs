@@ -1,5 +1,6 @@
 //! The Job that brings the schema to what the images need.
 
+use fluxo_core::kit::process::{ALREADY_CLAIMED, BAD_SETTINGS};
 use k8s_openapi::{
     api::{
         batch::v1::{
@@ -21,8 +22,6 @@ use crate::{controller::model::ValidatedPipeline, crd::Migrate};
 
 /// How often it is tried again, each time after a longer pause. Each try itself waits a minute for MySQL.
 const BACKOFF_LIMIT: i32 = 4;
-/// The exit code of bad settings, which no further try can mend.
-const BAD_SETTINGS: i32 = 64;
 /// The fewest that the setting allows.
 const CONNECTIONS: u32 = 2;
 
@@ -36,7 +35,7 @@ pub(super) fn migration(pipeline: &ValidatedPipeline) -> Option<Job> {
         return None;
     }
     let mut environment = Environment::default();
-    environment.database(&pipeline.database, &pipeline.database.migration, CONNECTIONS);
+    environment.database(pipeline, &pipeline.database.migration, CONNECTIONS);
     let mut template = template(pipeline, Component::Migrations, environment, resources());
     if let Some(spec) = &mut template.spec {
         // A pod that has failed stays, with its log.
@@ -59,14 +58,15 @@ pub(super) fn migration(pipeline: &ValidatedPipeline) -> Option<Job> {
     })
 }
 
-/// Bad settings end the Job at once. A pod that a node took with it does not count.
+/// What no further try can mend ends the Job at once: bad settings, or a database that is another's. A pod that a node
+/// took with it does not count.
 fn failure_policy() -> PodFailurePolicy {
-    let bad_settings = PodFailurePolicyRule {
+    let hopeless = PodFailurePolicyRule {
         action: "FailJob".into(),
         on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
             container_name: Some(Component::Migrations.as_str().into()),
             operator: "In".into(),
-            values: vec![BAD_SETTINGS],
+            values: vec![BAD_SETTINGS.into(), ALREADY_CLAIMED.into()],
         }),
         on_pod_conditions: None,
     };
@@ -78,7 +78,7 @@ fn failure_policy() -> PodFailurePolicy {
             status: "True".into(),
         }]),
     };
-    PodFailurePolicy { rules: vec![bad_settings, disrupted] }
+    PodFailurePolicy { rules: vec![hopeless, disrupted] }
 }
 
 fn resources() -> ResourceRequirements {

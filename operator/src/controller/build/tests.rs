@@ -346,6 +346,31 @@ fn a_dollar_in_a_name_is_not_taken_for_a_variable_by_kubernetes() {
     assert_eq!(url, "mysql://$(FLUXO_MYSQL_USERNAME)@[fd00::1]:3306/a$$b");
 }
 
+#[test]
+fn brokers_and_servers_without_an_authority_of_their_own_are_verified_by_public_ones() {
+    let built = built(&Scene::minimal_with(&json!({
+        "kafka": {"tls": {}},
+        "mysql": {"tls": {"mode": "VerifyIdentity"}},
+    })));
+    for pod in [built.api.as_ref(), built.listener.as_ref()].map(pod) {
+        assert_eq!(variable(pod, "FLUXO_KAFKA_SECURITY_PROTOCOL"), Some("ssl"));
+        assert_eq!(variable(pod, "FLUXO_DATABASE_TLS"), Some("verify-identity"));
+        assert_eq!(variable(pod, "FLUXO_KAFKA_CA_FILE"), None);
+        assert_eq!(variable(pod, "FLUXO_DATABASE_CA_FILE"), None);
+    }
+}
+
+#[test]
+fn all_pods_are_told_whose_the_database_must_be() {
+    for (name, scene) in scenes() {
+        let built = built(&scene);
+        let job = built.migration.as_ref().and_then(|job| job.spec.as_ref()?.template.spec.as_ref());
+        for pod in [built.api.as_ref(), built.listener.as_ref()].map(pod).into_iter().chain(job) {
+            assert_eq!(variable(pod, "FLUXO_DATABASE_OWNER"), Some("pagamentos/pagamentos"), "{name}");
+        }
+    }
+}
+
 /// The settings that services have in common, as they read them.
 #[derive(Debug, clap::Parser)]
 struct Settings {

@@ -30,9 +30,14 @@ pub(super) fn verdict(deployment: Option<&Deployment>, role: Role) -> Verdict {
     };
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let (ready, updated) = (status.ready_replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
-    if let Some(stalled) = is("Progressing", "False") {
+    let is_seen = status.observed_generation >= deployment.metadata.generation;
+    if let Some(stalled) = is("Progressing", "False").filter(|_| is_seen) {
         let why = stalled.message.as_deref().unwrap_or("see its pods");
         return Verdict::no(Reason::RolloutStalled, format!("Deployment {name} does not get on: {why}"));
+    }
+    if deployment.metadata.deletion_timestamp.is_some() {
+        let message = format!("Deployment {name} is being deleted: it is made anew once it is gone");
+        return Verdict::no(Reason::RollingOut, message);
     }
     if !is_rolled_out(deployment) {
         let message = format!("Deployment {name}: {updated} of {wanted} pods are new, {ready} are ready");

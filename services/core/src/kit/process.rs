@@ -9,6 +9,10 @@ use crate::settings::{self, RunSettings};
 
 /// The code of bad settings (`EX_USAGE` of sysexits.h): trying again without a change is of no use.
 pub const BAD_SETTINGS: u8 = 64;
+/// The code of a database that cannot be reached, or does not let the user in (`EX_UNAVAILABLE` of sysexits.h).
+pub const UNREACHABLE: u8 = 69;
+/// The code of a database that is another's (`EX_NOPERM` of sysexits.h): a person must decide.
+pub const ALREADY_CLAIMED: u8 = 77;
 
 /// Settings of a service: what it runs with, and what its process runs in.
 pub trait Settings: Parser {

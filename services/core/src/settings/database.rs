@@ -27,12 +27,29 @@ pub struct DatabaseSettings {
     /// only where the server has TLS, or the password is empty
     #[arg(long, env = "FLUXO_DATABASE_TLS", default_value = "preferred")]
     pub database_tls: DatabaseTls,
-    /// PEM file of the authority that signed the server's certificate, for verify-ca and verify-identity
+    /// PEM file of the authority that signed the server's certificate. verify-ca needs it; without it, verify-identity
+    /// takes a certificate of any public authority
     #[arg(long, env = "FLUXO_DATABASE_CA_FILE")]
     pub database_ca_file: Option<PathBuf>,
     /// The most connections for reads. Each writer of a listener has one more
     #[arg(long, env = "FLUXO_DATABASE_MAX_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_max_connections: u32,
+    /// Whose the database must be, as namespace/name of a pipeline: one that is another's is not touched. One that is
+    /// nobody's serves everybody, until migrations up with this setting notes the owner
+    #[arg(long, env = "FLUXO_DATABASE_OWNER", value_parser = owner)]
+    pub database_owner: Option<String>,
+}
+
+/// What an owner can be: what Kubernetes lets a namespace and a name be.
+fn owner(text: &str) -> Result<String, String> {
+    let is_name = |text: &str, most| {
+        let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || "-.".contains(char);
+        (1..=most).contains(&text.len()) && text.chars().all(fits)
+    };
+    match text.split_once('/') {
+        Some((namespace, name)) if is_name(namespace, 63) && is_name(name, 253) => Ok(text.into()),
+        _ => Err("must be the namespace and the name of a pipeline, such as fluxo/payments".into()),
+    }
 }
 
 /// How connections to the database are secured.
@@ -60,6 +77,7 @@ impl DatabaseSettings {
             database_tls: DatabaseTls::Preferred,
             database_ca_file: None,
             database_max_connections: 8,
+            database_owner: None,
         }
     }
 

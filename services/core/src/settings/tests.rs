@@ -32,6 +32,8 @@ fn a_bad_value_is_told_with_its_variable() {
         ("--admin-listen=nowhere", "FLUXO_ADMIN_LISTEN"),
         ("--kafka-security-protocol=tls", "FLUXO_KAFKA_SECURITY_PROTOCOL"),
         ("--database-max-connections=0", "FLUXO_DATABASE_MAX_CONNECTIONS"),
+        ("--database-owner=payments", "FLUXO_DATABASE_OWNER"),
+        ("--database-owner=bank/pay'ments", "FLUXO_DATABASE_OWNER"),
     ] {
         let error = parse_flags(&[flag], &[]).unwrap_err().to_string();
         assert!(error.contains(variable), "{error}");
