@@ -40,6 +40,10 @@ pub const FIELD_MANAGER: &str = "fluxo-scaler";
 const WRITE_SEEN_WITHIN: Duration = Duration::from_secs(10);
 /// How long a pipeline waits for its next turn when Kafka did not answer: it took the place of others.
 const AWAY: Duration = Duration::from_secs(5);
+/// How long nothing is read or written in a topic until its pipeline is at rest, and how often one has its turn then:
+/// its questions cost Kafka as much as those of one that is busy.
+const RESTS_AFTER: Duration = Duration::from_mins(1);
+const AT_REST: Duration = Duration::from_secs(5);
 /// How often the oldest unread record is looked at, which needs a connection.
 const AGE_INTERVAL: Duration = Duration::from_secs(15);
 /// How often connections that nobody needs any more are closed.
@@ -114,11 +118,16 @@ impl Autoscaler {
         }
         let written = target.writes && self.write(key, target, &decision, &mut watched).await;
         let is_away = matches!(observation.offsets, Err(Unknown::Away(_)));
+        watched.moved(written || decision.inputs.lag != Ok(0), end(&observation));
         watched.note(decision, written);
         if self.board.publish(key, &mut watched) {
             tracing::debug!(pipeline.namespace = key.namespace, pipeline.name = key.name, "news of the lag");
         }
-        if is_away { AWAY.max(self.interval) } else { self.interval }
+        match watched.moved_at.elapsed() {
+            _ if is_away => AWAY.max(self.interval),
+            still if still > RESTS_AFTER => AT_REST.max(self.interval),
+            _ => self.interval,
+        }
     }
 
     /// The listeners as the Deployment tells; `None` while there is none.
@@ -186,4 +195,10 @@ impl Autoscaler {
             }
         }
     }
+}
+
+/// The ends of all logs of a topic together; `None` when one is unknown.
+fn end(observation: &Observation) -> Option<i64> {
+    let offsets = observation.offsets.as_ref().ok()?;
+    offsets.partitions.values().map(|offsets| offsets.as_ref().ok().map(|offsets| offsets.last_stable)).sum()
 }

@@ -34,7 +34,8 @@ use crate::{
     metrics::Metrics,
     scaling::{Mode, Policy},
 };
-use apply::{Applier, Children, Migration, Outcome};
+use apply::{Applier, Children, Ledger, Migration, Outcome};
+use dereference::BesideStrimzi;
 use model::{Identity, Installation, ValidatedPipeline};
 use status::{Facts, Phase, Writer};
 
@@ -42,8 +43,9 @@ use status::{Facts, Phase, Writer};
 const PASS_MOST: Duration = Duration::from_mins(1);
 /// How soon a pass that failed is made again; twice as long after each further one.
 const RETRY_LEAST: Duration = Duration::from_millis(500);
-const RETRY_MOST: Duration = Duration::from_secs(30);
-/// How soon a topic that is not as declared, or what waits for it, is looked at again.
+const RETRY_MOST: Duration = Duration::from_secs(5);
+/// How soon is looked again at what is wrong and nobody tells of when it is mended: a Secret, an object of another's, a
+/// topic without Strimzi, a refusal of the API server's.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Why a pass over a pipeline was not made to its end: it is made again.
@@ -73,6 +75,7 @@ pub struct Context {
     pub(crate) pipelines: Vec<Store<TransactionPipeline>>,
     pub(crate) applier: Applier,
     pub(crate) board: Board,
+    beside_strimzi: BesideStrimzi,
     status: Writer,
     recorder: Recorder,
     metrics: Metrics,
@@ -88,6 +91,9 @@ pub struct Parts {
     pub installation: Installation,
     pub pipelines: Vec<Store<TransactionPipeline>>,
     pub children: Children,
+    pub beside_strimzi: BesideStrimzi,
+    /// Outlives the context, when this process works again after another did.
+    pub ledger: Ledger,
     pub clusters: Clusters,
     pub board: Board,
     pub recorder: Recorder,
@@ -99,19 +105,28 @@ pub struct Parts {
 impl Context {
     /// One that has done nothing yet.
     pub fn new(parts: Parts) -> Self {
-        let Parts { client, installation, pipelines, children, clusters, board, recorder, metrics, resync } =
-            parts;
+        let Parts { client, metrics, resync, .. } = parts;
         let applier = Applier {
             client: client.clone(),
-            children,
+            children: parts.children,
             metrics: metrics.clone(),
-            ledger: apply::Ledger::default(),
+            ledger: parts.ledger,
             retries: apply::Retries::default(),
-            topics: topics::Keeper::new(clusters, resync),
+            topics: topics::Keeper::new(parts.clusters, resync),
         };
-        let status = Writer::new(client.clone());
-        let failures = Mutex::default();
-        Self { client, installation, pipelines, applier, board, status, recorder, metrics, resync, failures }
+        Self {
+            status: Writer::new(client.clone()),
+            client,
+            installation: parts.installation,
+            pipelines: parts.pipelines,
+            applier,
+            board: parts.board,
+            beside_strimzi: parts.beside_strimzi,
+            recorder: parts.recorder,
+            metrics,
+            resync,
+            failures: Mutex::default(),
+        }
     }
 
     /// Forgets pipelines that are gone.
@@ -191,7 +206,8 @@ impl Context {
     /// The five steps.
     async fn keep(&self, pipeline: &TransactionPipeline, identity: &Identity) -> Result<Action, Error> {
         // dereference (asks the API server)
-        let found = dereference::dereference(&self.client, pipeline, self.partitions(pipeline));
+        let found =
+            dereference::dereference(&self.client, &self.beside_strimzi, pipeline, self.partitions(pipeline));
         let found = Box::pin(found).await.map_err(Error::Dereference)?;
         let cluster = found.strimzi.as_ref().and_then(|strimzi| strimzi.kafka.as_ref().ok()?.status.as_ref());
         let cluster_id = cluster.and_then(|status| status.cluster_id.clone());
@@ -201,8 +217,9 @@ impl Context {
             Ok(validated) => validated,
             Err(wrong) => {
                 let there = self.applier.observe(identity).await.map_err(Error::Apply)?;
+                let next = if wrong.iter().any(is_unwatched) { AGAIN.min(self.resync) } else { self.resync };
                 self.say(pipeline, &Phase::Wrong(wrong), &there, cluster_id.as_deref()).await?;
-                return Ok(Action::requeue(self.resync));
+                return Ok(Action::requeue(next));
             }
         };
 
@@ -292,7 +309,21 @@ impl Context {
             Migration::Failed { retry_in: Some(left), .. } => (*left).max(Duration::from_secs(1)),
             _ => self.resync,
         };
-        if topics_wait { next.min(AGAIN) } else { next }
+        if topics_wait || !applied.problems.is_empty() { next.min(AGAIN) } else { next }
+    }
+}
+
+/// Whether nobody tells when it is mended.
+fn is_unwatched(wrong: &validate::Error) -> bool {
+    use crate::crd::Reason;
+    match wrong.reason() {
+        Reason::ReferenceNotFound
+        | Reason::ReferenceNotPermitted
+        | Reason::ReferenceInvalid
+        | Reason::AlreadyClaimed
+        | Reason::NameConflict => true,
+        // What it says, or what Strimzi has yet to say.
+        _ => false,
     }
 }
 

@@ -25,7 +25,13 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     autoscaler::{Autoscaler, Board, Clusters},
-    controller::{Context, Parts, apply::FIELD_MANAGER, error_policy, model::Installation, reconcile},
+    controller::{
+        Context, Parts,
+        apply::{FIELD_MANAGER, Ledger},
+        error_policy,
+        model::Installation,
+        reconcile,
+    },
     crd::TransactionPipeline,
     metrics::Metrics,
     settings::{OperatorSettings, Settings},
@@ -35,9 +41,10 @@ use watches::Watches;
 
 /// How long a connection to the API server may take to come about. kube's own 30 s would keep a watch from being tried
 /// again for as long.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer of the API server may take, watches included: these ask anew sooner.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the API server may be silent on a connection, watches included: these ask anew sooner. It is how long it
+/// takes to find out that a connection leads nowhere, so that with the time until the next try it stays below 10 s.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(7);
 /// What comes within this is one reason to look at a pipeline.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How often it is looked which pipelines are gone.
@@ -78,6 +85,8 @@ struct Process {
     settings: OperatorSettings,
     watcher: Watcher,
     readiness: Condition,
+    /// What was applied: also true after another process worked for a while.
+    ledger: Ledger,
 }
 
 impl Operator {
@@ -114,6 +123,7 @@ impl Operator {
             settings: settings.operator,
             watcher: Watcher { heartbeat: heartbeat.clone(), metrics },
             readiness: readiness.condition("kubernetes"),
+            ledger: Ledger::default(),
         };
         let alive = move || match &*heartbeat.stopped() {
             [] => Ok(()),
@@ -174,6 +184,8 @@ impl Process {
             },
             pipelines: watches.pipelines.iter().map(|(_, store, _)| store.clone()).collect(),
             children: watches.children.clone(),
+            beside_strimzi: watches.beside_strimzi.clone(),
+            ledger: self.ledger.clone(),
             clusters: clusters.clone(),
             board: board.clone(),
             recorder: Recorder::new(self.client.clone(), reporter),

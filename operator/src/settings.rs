@@ -44,7 +44,7 @@ pub struct OperatorSettings {
     /// How often all is looked at again, though nothing is known to have changed: Secrets, and topics without Strimzi
     #[arg(long, env = "FLUXO_OPERATOR_RESYNC", default_value = "60s", value_parser = duration)]
     pub operator_resync: Duration,
-    /// How often the lag of each pipeline is read
+    /// How often the lag of each pipeline is read; where nothing moved for a minute, every 5 s
     #[arg(long, env = "FLUXO_OPERATOR_LAG_INTERVAL", default_value = "1s", value_parser = duration)]
     pub operator_lag_interval: Duration,
     /// How many questions about lag are under way at once, from 1 to 256

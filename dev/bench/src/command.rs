@@ -1,7 +1,7 @@
 //! What can be asked for.
 #![allow(clippy::doc_markdown, reason = "the comments of commands are their help")]
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -25,6 +25,9 @@ enum Part {
     EndToEnd(EndToEnd),
     /// Memory under load, over time
     Soak(Soak),
+    /// The operator at rest, after a restart, and after outages of the API server: that of FLUXO_TEST_KUBERNETES, which
+    /// nothing else may use meanwhile. Not among everything: `make bench-operator` runs it
+    Operator(Operator),
     /// A service, in a process of its own: it ends with its standard input
     #[command(hide = true)]
     Serve(Box<Service>),
@@ -70,6 +73,22 @@ pub(crate) struct Soak {
     pub(crate) minutes: u64,
 }
 
+#[derive(Args)]
+pub(crate) struct Operator {
+    /// How many pipelines there are, one measurement after another, separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "1,1000")]
+    pub(crate) pipelines: Vec<u32>,
+    /// How long they are watched at rest, in seconds
+    #[arg(long, default_value_t = 600)]
+    pub(crate) rest: u64,
+    /// How often the API server goes away
+    #[arg(long, default_value_t = 100)]
+    pub(crate) outages: u32,
+    /// The operator's program. Default: `operator` beside this one
+    #[arg(long)]
+    pub(crate) program: Option<PathBuf>,
+}
+
 impl Soak {
     pub(crate) fn time(&self) -> Duration {
         Duration::from_mins(self.minutes)
@@ -82,13 +101,16 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         part => part,
     };
     println!("{}\n", measure::machine());
+    if let Some(Part::Operator(options)) = &part {
+        return part::operator::measure(options).await;
+    }
     println!("{}\n", crate::server::versions().await?);
     match part {
         Some(Part::Api(options)) => part::api::measure(&options).await,
         Some(Part::Sink(options)) => part::sink::measure(&options).await,
         Some(Part::EndToEnd(options)) => part::end_to_end::measure(&options).await,
         Some(Part::Soak(options)) => part::soak::measure(&options).await,
-        Some(Part::Serve(_)) => unreachable!("it was served"),
+        Some(Part::Operator(_) | Part::Serve(_)) => unreachable!("it was run"),
         None => {
             part::api::measure(&Api { seconds: 6 }).await?;
             part::sink::measure(&Sink { rows: 600_000 }).await?;

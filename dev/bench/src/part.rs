@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod end_to_end;
+pub(crate) mod operator;
 pub(crate) mod sink;
 pub(crate) mod soak;
 

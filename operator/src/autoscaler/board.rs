@@ -78,6 +78,9 @@ pub(super) struct Watched {
     pub(super) wrote: Option<(u32, Instant)>,
     pub(super) oldest: Option<Duration>,
     pub(super) age_at: Option<Instant>,
+    /// When anything was last read, written or to be read.
+    pub(super) moved_at: Instant,
+    end: Option<i64>,
     decision: Option<Decision>,
     decisions: VecDeque<crd::Decision>,
     published_at: Option<Instant>,
@@ -188,10 +191,20 @@ impl Watched {
             wrote: None,
             oldest: None,
             age_at: None,
+            moved_at: Instant::now(),
+            end: None,
             decision: None,
             decisions: decisions.iter().cloned().collect(),
             published_at: None,
         }
+    }
+
+    /// Notes whether anything moves, besides the end of the topic, which is not known now if there is none.
+    pub(super) fn moved(&mut self, moves: bool, end: Option<i64>) {
+        if moves || end.is_none() || end != self.end {
+            self.moved_at = Instant::now();
+        }
+        self.end = end;
     }
 
     /// Keeps a decision, and lists it if it changed the number, or would have.

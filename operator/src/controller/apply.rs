@@ -26,7 +26,7 @@ pub use children::{Children, Seen};
 pub(super) use children::{image, is_rolled_out};
 pub use migration::Migration;
 pub(super) use migration::Retries;
-pub(super) use object::Ledger;
+pub use object::Ledger;
 use object::is_owned_by;
 
 /// The field manager of all that is applied here. The number of listeners is

@@ -106,7 +106,8 @@ impl Context {
             tracing::warn!("topics stay: {}", Found::ClaimedBy { namespace, name });
             return Ok(None);
         }
-        let found = dereference::dereference(&self.client, pipeline, self.partitions(pipeline));
+        let found =
+            dereference::dereference(&self.client, &self.beside_strimzi, pipeline, self.partitions(pipeline));
         let found = Box::pin(found).await.map_err(Error::Dereference)?;
         let validated = match validate::validate(pipeline, &found, &self.installation) {
             Ok(validated) => validated,

@@ -2,19 +2,35 @@
 //!
 //! What is not there, or may not be read, is an answer. An API server that does not answer is an error: then nothing is
 //! known, and nothing is done.
+//!
+//! Strimzi's resources are taken as watches saw them, so that a pass at rest asks for Secrets only. A watch may be
+//! behind: that something is not there, or is another's, is therefore never concluded from it, but asked for.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 use futures::{TryFutureExt as _, future::OptionFuture, future::try_join_all, try_join};
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
-use super::model::{
-    Dereferenced, MissingReference, ObjectName, Reference, SecretData, Strimzi, User, named_secrets,
-    strimzi::{self, Kafka, KafkaTopic, KafkaUser},
+use super::{
+    apply::Seen,
+    model::{
+        Dereferenced, MissingReference, ObjectName, Reference, SecretData, Strimzi, User, named_secrets,
+        strimzi::{self, Kafka, KafkaTopic, KafkaUser},
+    },
 };
 use crate::crd::{self, TransactionPipeline};
+
+/// What is beside Strimzi, as watches last saw it.
+#[derive(Clone)]
+#[allow(missing_docs, reason = "the types say it")]
+pub struct BesideStrimzi {
+    pub kafkas: Seen<Kafka>,
+    pub users: Seen<KafkaUser>,
+    /// Those that pipelines have claimed.
+    pub topics: Seen<KafkaTopic>,
+}
 
 /// Why it is not known what a pipeline names.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +47,7 @@ pub struct Error {
 /// When the API server does not answer.
 pub async fn dereference(
     client: &Client,
+    seen: &BesideStrimzi,
     pipeline: &TransactionPipeline,
     partitions: BTreeMap<String, u32>,
 ) -> Result<Dereferenced, Error> {
@@ -39,7 +56,7 @@ pub async fn dereference(
         .into_iter()
         .map(|name| secret(client, &namespace, name).map_ok(move |secret| (name.to_owned(), secret)));
     let strimzi = pipeline.spec.kafka.strimzi.as_ref();
-    let strimzi = strimzi.map(|named| beside_strimzi(client, &namespace, named, &pipeline.spec.kafka));
+    let strimzi = strimzi.map(|named| beside_strimzi(client, seen, pipeline, named));
     let (secrets, strimzi) = try_join!(try_join_all(secrets), transposed(strimzi))?;
     Ok(Dereferenced { secrets: secrets.into_iter().collect(), strimzi, partitions })
 }
@@ -50,20 +67,31 @@ async fn transposed<T>(future: Option<impl Future<Output = Result<T, Error>>>) -
 
 async fn beside_strimzi(
     client: &Client,
-    pipeline_namespace: &str,
+    seen: &BesideStrimzi,
+    pipeline: &TransactionPipeline,
     named: &crd::Strimzi,
-    kafka: &crd::Kafka,
 ) -> Result<Strimzi, Error> {
-    let namespace = named.namespace.as_deref().unwrap_or(pipeline_namespace);
+    let own = pipeline.namespace().unwrap_or_default();
+    let namespace = named.namespace.as_deref().unwrap_or(&own);
+    let kafka = &pipeline.spec.kafka;
     let both = [&kafka.topic.name, &kafka.dead_letter_name()].map(|topic| KafkaTopic::object_name(topic));
-    let topics = both.into_iter().map(|name| async move {
-        let topic = get::<KafkaTopic>(client, namespace, &name).await?;
-        Ok(topic.ok().map(|topic| (name, topic)))
+    let claim = (own.as_str(), pipeline.name_any());
+    // What is declared anew is compared with what there is before any of it is written.
+    let is_settled = pipeline.status.as_ref().is_some_and(|status| {
+        status.observed_generation.is_some() && status.observed_generation == pipeline.metadata.generation
     });
-    let user = named.user.as_deref().map(|name| user(client, pipeline_namespace, namespace, name));
+    let topics = both.into_iter().map(|name| {
+        let is_ours = |topic: &KafkaTopic| topic.claimed_by() == Some((claim.0, &claim.1));
+        let topic = seen.topics.get(namespace, &name).filter(|topic| is_settled && is_ours(topic));
+        async move {
+            let topic = seen_or_asked(client, topic, (namespace, &name)).await?;
+            Ok(topic.ok().map(|topic| (name, topic)))
+        }
+    });
+    let user = named.user.as_deref().map(|name| user(client, seen, &own, (namespace, name)));
     let ca = strimzi::ca_secret(&named.cluster);
     let (kafka, ca, user, topics) = try_join!(
-        get::<Kafka>(client, namespace, &named.cluster),
+        seen_or_asked(client, seen.kafkas.get(namespace, &named.cluster), (namespace, &named.cluster)),
         secret(client, namespace, &ca),
         transposed(user),
         try_join_all(topics),
@@ -74,11 +102,12 @@ async fn beside_strimzi(
 /// A user, and its Secret if its owner lets pipelines of this namespace be it.
 async fn user(
     client: &Client,
+    seen: &BesideStrimzi,
     pipeline_namespace: &str,
-    namespace: &str,
-    name: &str,
+    (namespace, name): (&str, &str),
 ) -> Result<Reference<User>, Error> {
-    let resource = match get::<KafkaUser>(client, namespace, name).await? {
+    let user = seen.users.get(namespace, name).filter(|user| user.allows(pipeline_namespace));
+    let resource = match seen_or_asked(client, user, (namespace, name)).await? {
         Ok(resource) => resource,
         Err(missing) => return Ok(Err(missing)),
     };
@@ -89,6 +118,21 @@ async fn user(
     }
     let secret = secret(client, namespace, resource.secret_name()).await?;
     Ok(Ok(User { resource, secret }))
+}
+
+/// An object as a watch saw it, or else as the API server says.
+async fn seen_or_asked<K>(
+    client: &Client,
+    seen: Option<Arc<K>>,
+    (namespace, name): (&str, &str),
+) -> Result<Reference<K>, Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Kind + Clone + DeserializeOwned + Debug,
+{
+    match seen {
+        Some(seen) => Ok(Ok(Arc::unwrap_or_clone(seen))),
+        None => get(client, namespace, name).await,
+    }
 }
 
 async fn secret(client: &Client, namespace: &str, name: &str) -> Result<Reference<SecretData>, Error> {

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use kube::Client;
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
+use tower::BoxError;
 
 use super::Process;
 use crate::settings::OperatorSettings;
@@ -11,6 +13,11 @@ use crate::settings::OperatorSettings;
 const DURATION_SECS: u64 = 12;
 /// How long before that it is renewed, in seconds.
 const GRACE_SECS: u64 = 6;
+/// How long the API server may take for an answer about the Lease.
+const ANSWER_MOST: Duration = Duration::from_secs(2);
+/// How long after a first failure the Lease counts as lost. The failure came at most 8 s after the last renewal, and the
+/// last try before this ends takes at most 3 s: in all, less than after what the Lease is anybody's.
+const LOST_AFTER: Duration = Duration::from_secs(3);
 /// How soon the API server is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long the Lease is given back, at most: after that it runs out by itself.
@@ -39,7 +46,7 @@ pub(super) async fn hold(process: &Process, identity: &str) -> LeaseManager {
 
 async fn try_hold(process: &Process, identity: &str) -> kube_lease_manager::Result<LeaseManager> {
     let namespace = process.settings.operator_namespace.as_deref();
-    let lease = LeaseManagerBuilder::new(process.client.clone(), &process.settings.operator_lease)
+    let lease = LeaseManagerBuilder::new(prompt(process.client.clone()), &process.settings.operator_lease)
         .with_namespace(namespace.unwrap_or(process.client.default_namespace()))
         .with_duration(DURATION_SECS)
         .with_grace(GRACE_SECS)
@@ -53,20 +60,35 @@ async fn try_hold(process: &Process, identity: &str) -> kube_lease_manager::Resu
     Ok(lease)
 }
 
+/// A client that has an answer soon, or none.
+fn prompt(client: Client) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let asked = tower::service_fn(move |request| {
+        let client = client.clone();
+        async move { Ok::<_, BoxError>(tokio::time::timeout(ANSWER_MOST, client.send(request)).await??) }
+    });
+    Client::new(asked, namespace)
+}
+
 /// Keeps the Lease, until another has it, or it could not be renewed for so long that another may.
 pub(super) async fn lost(lease: &LeaseManager) {
-    let mut failing_since = None;
+    let mut failing = None;
     loop {
         match lease.changed().await {
-            Ok(true) => failing_since = None,
+            Ok(true) => failing = None,
             Ok(false) => return,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the Lease was not renewed");
-                let since = *failing_since.get_or_insert_with(Instant::now);
-                // It was renewed at most this long before the first failure.
-                if since.elapsed() >= Duration::from_secs(GRACE_SECS) {
+                let now = Instant::now();
+                // Tries that fail follow each other closely: before one that comes alone, the Lease was renewed.
+                let since = match failing {
+                    Some((since, last)) if now - last < Duration::from_secs(GRACE_SECS) => since,
+                    _ => now,
+                };
+                if now - since >= LOST_AFTER {
                     return;
                 }
+                failing = Some((since, now));
                 tokio::time::sleep(AGAIN).await;
             }
         }

@@ -1,16 +1,11 @@
 //! The watches: one task for each kind and namespace. They keep what was seen, and say which pipelines are due.
 
-use std::{
-    collections::HashMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use futures::{StreamExt as _, channel::mpsc, future::join_all};
 use kube::{
     Api, Resource, ResourceExt as _,
     runtime::{
-        Predicate as _, PredicateConfig, WatchStreamExt as _, predicates,
         reflector::{self, ObjectRef, Store},
         watcher,
     },
@@ -21,9 +16,10 @@ use super::Process;
 use crate::{
     controller::{
         apply::{Children, Object, Seen},
-        model::strimzi::{CLAIMED_NAME, Kafka, KafkaTopic, KafkaUser},
+        dereference::BesideStrimzi,
+        model::strimzi::{ALLOWED_NAMESPACES, CLAIMED_NAME, Kafka, KafkaTopic, KafkaUser},
     },
-    crd::TransactionPipeline,
+    crd::{self, TransactionPipeline},
 };
 
 /// What is watched of objects in the namespace of a pipeline.
@@ -37,6 +33,7 @@ pub(super) struct Watches {
     /// For each namespace, `None` for all, what was seen of its pipelines and those that are due.
     pub(super) pipelines: Vec<(Option<String>, Store<TransactionPipeline>, Due)>,
     pub(super) children: Children,
+    pub(super) beside_strimzi: BesideStrimzi,
     pub(super) routes: Routes,
 }
 
@@ -88,18 +85,15 @@ impl Watches {
             ingresses: starter.children(&namespaces, OWNED, owned_by),
             http_routes: starter.children(&namespaces, OWNED, owned_by),
         };
-        for namespace in &kafka_namespaces {
-            starter.named::<Kafka>(namespace.as_deref(), &stores, kafka_digest, |pipeline, kafka| {
-                names(pipeline, &kafka, |strimzi| Some(strimzi.cluster.as_str()))
-            });
-            starter.named::<KafkaUser>(namespace.as_deref(), &stores, user_digest, |pipeline, user| {
-                names(pipeline, &user, |strimzi| strimzi.user.as_deref())
-            });
-        }
+        let of_kafkas = Watch { labels: None, prune: prune_kafka, is_news: is_another_kafka };
+        let kafkas = starter.named(&kafka_namespaces, &stores, &of_kafkas, |named| Some(&named.cluster));
+        let of_users = Watch { labels: None, prune: prune_user, is_news: is_another_user };
+        let users = starter.named(&kafka_namespaces, &stores, &of_users, |named| named.user.as_deref());
+        let beside_strimzi = BesideStrimzi { kafkas, users, topics: children.kafka_topics.clone() };
         let routes = starter.routes;
         let pipelines = namespaces.into_iter().zip(stores).zip(due);
         let pipelines = pipelines.map(|((namespace, store), due)| (namespace, store, due)).collect();
-        Self { pipelines, children, routes }
+        Self { pipelines, children, beside_strimzi, routes }
     }
 
     /// Waits until all of them have told once what there is.
@@ -111,50 +105,33 @@ impl Watches {
     }
 }
 
+/// How the objects of a kind are watched.
+struct Watch<K> {
+    /// The labels that they have; all of them without it.
+    labels: Option<&'static str>,
+    /// Drops what nobody reads: it takes the most room.
+    prune: fn(&mut K),
+    /// Whether anything is to be done because one became the other.
+    is_news: fn(&K, &K) -> bool,
+}
+
 impl Starter<'_> {
     /// Watches pipelines. One is due when somebody changes what it is to be, not when its status is written.
     fn pipelines(&mut self, namespace: Option<&str>) -> Store<TransactionPipeline> {
-        let (store, writer) = reflector::store();
-        let events = self.process.watcher.watch(self.api(namespace), watcher::Config::default(), &());
-        let changed = events.map(Ok).modify(prune).reflect(writer).applied_objects().predicate_filter(
-            predicates::generation.combine(predicates::finalizers),
-            PredicateConfig::default(),
-        );
-        let routes = self.routes.clone();
-        self.tasks.spawn(changed.for_each(move |pipeline| {
-            if let Ok(pipeline) = pipeline {
-                routes.send(ObjectRef::from_obj(&pipeline));
-            }
-            std::future::ready(())
-        }));
-        store
+        let watch = Watch { labels: None, prune, is_news: is_declared_anew };
+        self.watch(namespace, &watch, |pipeline| vec![ObjectRef::from_obj(pipeline)])
     }
 
     /// Watches what pipelines own. Any change makes the owner due: a status, a change by another, a deletion.
     fn children<K: Object>(
         &mut self,
         namespaces: &[Option<String>],
-        labels: &str,
+        labels: &'static str,
         owner: fn(&K) -> Option<ObjectRef<TransactionPipeline>>,
     ) -> Seen<K> {
         let stores = namespaces.iter().map(|namespace| {
-            let (store, mut writer) = reflector::store();
-            let config = watcher::Config::default().labels(labels);
-            let events = self.process.watcher.watch(self.api::<K>(namespace.as_deref()), config, &());
-            let routes = self.routes.clone();
-            self.tasks.spawn(events.for_each(move |event| {
-                let event = event.modify(prune);
-                writer.apply_watcher_event(&event);
-                if let watcher::Event::Apply(object)
-                | watcher::Event::InitApply(object)
-                | watcher::Event::Delete(object) = &event
-                    && let Some(owner) = owner(object)
-                {
-                    routes.send(owner);
-                }
-                std::future::ready(())
-            }));
-            store
+            let watch = Watch { labels: Some(labels), prune, is_news: |_, _| true };
+            self.watch(namespace.as_deref(), &watch, move |child| owner(child).into_iter().collect())
         });
         Seen(stores.collect())
     }
@@ -163,24 +140,44 @@ impl Starter<'_> {
     /// a time into its status.
     fn named<K: Object>(
         &mut self,
-        namespace: Option<&str>,
+        namespaces: &[Option<String>],
         pipelines: &[Store<TransactionPipeline>],
-        digest: fn(&K) -> Option<u64>,
-        names: fn(&TransactionPipeline, (Option<String>, String)) -> bool,
-    ) {
-        let events = self.process.watcher.watch(self.api::<K>(namespace), watcher::Config::default(), &());
-        let changed = events.map(Ok).touched_objects().predicate_filter(digest, PredicateConfig::default());
-        let (routes, pipelines) = (self.routes.clone(), pipelines.to_vec());
-        self.tasks.spawn(changed.for_each(move |object| {
-            if let Ok(object) = object {
-                let is_named =
-                    |pipeline: &TransactionPipeline| names(pipeline, (object.namespace(), object.name_any()));
-                for pipeline in pipelines.iter().flat_map(|store| store.state_filter(is_named)) {
-                    routes.send(ObjectRef::from_obj(&*pipeline));
+        watch: &Watch<K>,
+        name: fn(&crd::Strimzi) -> Option<&str>,
+    ) -> Seen<K> {
+        let stores = namespaces.iter().map(|namespace| {
+            let pipelines = pipelines.to_vec();
+            self.watch(namespace.as_deref(), watch, move |object| {
+                let is_named = |pipeline: &TransactionPipeline| names(pipeline, object, name);
+                let naming = pipelines.iter().flat_map(|store| store.state_filter(is_named));
+                naming.map(|pipeline| ObjectRef::from_obj(&*pipeline)).collect()
+            })
+        });
+        Seen(stores.collect())
+    }
+
+    /// Keeps what a watch tells, and sends those on their way that are due because of it.
+    fn watch<K: Object>(
+        &mut self,
+        namespace: Option<&str>,
+        watch: &Watch<K>,
+        due: impl Fn(&K) -> Vec<ObjectRef<TransactionPipeline>> + Send + 'static,
+    ) -> Store<K> {
+        let (store, mut writer) = reflector::store();
+        let config = watcher::Config { label_selector: watch.labels.map(Into::into), ..Default::default() };
+        let events = self.process.watcher.watch(self.api::<K>(namespace), config, &());
+        let (routes, seen) = (self.routes.clone(), store.clone());
+        let Watch { prune, is_news, .. } = *watch;
+        self.tasks.spawn(events.for_each(move |event| {
+            let event = event.modify(prune);
+            for object in take(&event, &mut writer, &seen, is_news) {
+                for pipeline in due(&object) {
+                    routes.send(pipeline);
                 }
             }
             std::future::ready(())
         }));
+        store
     }
 
     fn api<K: Object>(&self, namespace: Option<&str>) -> Api<K> {
@@ -192,9 +189,70 @@ impl Starter<'_> {
     }
 }
 
-/// Drops what nobody reads and takes the most room.
+/// Takes what a watch tells into its store. Returns what may have something to be done about, before and after.
+///
+/// A watch that begins again tells what there is, piece by piece, and not what is gone: only at its end is the store
+/// what there is, and all that was in it and is in it is looked at.
+fn take<K: Object>(
+    event: &watcher::Event<K>,
+    writer: &mut reflector::store::Writer<K>,
+    store: &Store<K>,
+    is_news: fn(&K, &K) -> bool,
+) -> Vec<Arc<K>> {
+    let touched = match event {
+        watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
+        watcher::Event::InitDone => store.state(),
+        watcher::Event::Delete(object) => vec![Arc::new(object.clone())],
+        watcher::Event::Apply(object) => match store.get(&ObjectRef::from_obj(object)) {
+            Some(before) if is_news(&before, object) => vec![before, Arc::new(object.clone())],
+            Some(_) => Vec::new(),
+            None => vec![Arc::new(object.clone())],
+        },
+    };
+    writer.apply_watcher_event(event);
+    match event {
+        watcher::Event::InitDone => touched.into_iter().chain(store.state()).collect(),
+        _ => touched,
+    }
+}
+
 fn prune<K: Resource>(object: &mut K) {
     object.meta_mut().managed_fields = None;
+}
+
+/// Keeps of a `Kafka` what is read of it: where its listeners are, and which cluster it is.
+fn prune_kafka(kafka: &mut Kafka) {
+    prune(kafka);
+    (kafka.metadata.labels, kafka.metadata.annotations) = (None, None);
+    if let Some(status) = &mut kafka.status {
+        status.conditions.clear();
+    }
+}
+
+/// Keeps of a `KafkaUser` what is read of it: who it is, and who may be it.
+fn prune_user(user: &mut KafkaUser) {
+    prune(user);
+    user.metadata.labels = None;
+    if let Some(annotations) = &mut user.metadata.annotations {
+        annotations.retain(|key, _| key == ALLOWED_NAMESPACES);
+    }
+    if let Some(status) = &mut user.status {
+        status.conditions.clear();
+    }
+}
+
+fn is_declared_anew(before: &TransactionPipeline, now: &TransactionPipeline) -> bool {
+    let of = |pipeline: &TransactionPipeline| (pipeline.uid(), pipeline.metadata.generation);
+    of(before) != of(now) || before.finalizers() != now.finalizers()
+}
+
+fn is_another_kafka(before: &Kafka, now: &Kafka) -> bool {
+    (before.uid(), &before.spec, &before.status) != (now.uid(), &now.spec, &now.status)
+}
+
+fn is_another_user(before: &KafkaUser, now: &KafkaUser) -> bool {
+    (before.uid(), &before.spec, &before.status) != (now.uid(), &now.spec, &now.status)
+        || before.annotations() != now.annotations()
 }
 
 fn own(namespaces: &[Option<&str>]) -> Vec<Option<String>> {
@@ -213,35 +271,13 @@ fn claimed_by(topic: &KafkaTopic) -> Option<ObjectRef<TransactionPipeline>> {
 }
 
 /// Whether a pipeline names an object beside Strimzi.
-fn names<'a>(
-    pipeline: &'a TransactionPipeline,
-    (namespace, name): &(Option<String>, String),
-    named: impl FnOnce(&'a crate::crd::Strimzi) -> Option<&'a str>,
+fn names<K: Object>(
+    pipeline: &TransactionPipeline,
+    object: &K,
+    name: fn(&crd::Strimzi) -> Option<&str>,
 ) -> bool {
     pipeline.spec.kafka.strimzi.as_ref().is_some_and(|strimzi| {
-        let theirs = strimzi.namespace.as_ref().or(pipeline.metadata.namespace.as_ref());
-        theirs == namespace.as_ref() && named(strimzi) == Some(name)
+        let namespace = strimzi.namespace.as_ref().or(pipeline.metadata.namespace.as_ref());
+        namespace == object.meta().namespace.as_ref() && name(strimzi) == object.meta().name.as_deref()
     })
-}
-
-/// Of what is read of a `Kafka`.
-fn kafka_digest(kafka: &Kafka) -> Option<u64> {
-    let status = kafka.status.as_ref();
-    let of = (&kafka.spec, status.map(|status| (&status.listeners, &status.cluster_id)));
-    digest(kafka.metadata.uid.as_ref(), &of)
-}
-
-/// Of what is read of a `KafkaUser`.
-fn user_digest(user: &KafkaUser) -> Option<u64> {
-    let status = user.status.as_ref();
-    let of =
-        (&user.spec, &user.metadata.annotations, status.map(|status| (&status.username, &status.secret)));
-    digest(user.metadata.uid.as_ref(), &of)
-}
-
-fn digest(uid: Option<&String>, of: &impl serde::Serialize) -> Option<u64> {
-    let mut hasher = DefaultHasher::new();
-    uid.hash(&mut hasher);
-    serde_json::to_string(of).ok()?.hash(&mut hasher);
-    Some(hasher.finish())
 }

@@ -17,9 +17,9 @@ use crate::controller::model::Identity;
 
 /// How each object was after it was last applied. While neither what is wanted nor what is there differs from that,
 /// there is nothing to write. It is lost with the process: then each is applied once more, which changes nothing. By
-/// the uid of the pipeline, and of the object.
+/// the uid of the pipeline, and of the object. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(in crate::controller) struct Ledger(Arc<Mutex<HashMap<String, HashMap<String, Entry>>>>);
+pub struct Ledger(Arc<Mutex<HashMap<String, HashMap<String, Entry>>>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
