@@ -1,0 +1,45 @@
+//! What a pass failed at, in one line for people.
+
+use std::error::Error;
+
+/// An error with all that it comes from.
+pub(super) fn text(error: &(dyn Error + 'static)) -> String {
+    let mut text = said(error);
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {}", said(error));
+        source = error.source();
+    }
+    text
+}
+
+/// What one error says; of an answer of the API server its message only, which has no more than is worth reading.
+fn said(error: &(dyn Error + 'static)) -> String {
+    let boxed = error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+    match boxed.or_else(|| error.downcast_ref()) {
+        Some(kube::Error::Api(status)) => status.message.clone(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::{Status, response::StatusSummary};
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("it could not be applied")]
+    struct Outer(#[source] Box<kube::Error>);
+
+    #[test]
+    fn an_answer_of_the_api_server_is_told_in_its_words() {
+        let status = Status {
+            status: Some(StatusSummary::Failure),
+            message: "failed calling webhook".into(),
+            ..Status::default()
+        };
+        let error = Outer(Box::new(kube::Error::Api(status.boxed())));
+        assert_eq!(text(&error), "it could not be applied: failed calling webhook");
+    }
+}
