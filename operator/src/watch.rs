@@ -201,8 +201,9 @@ mod tests {
         let api = Api::<Service>::namespaced(kube::Client::new(fails, "default"), "default");
         let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
         let watcher = Watcher { heartbeat: Heartbeat::default(), metrics };
-        let mut events = Box::pin(watcher.watch(api, watcher::Config::default(), &()));
-        assert!(tokio::time::timeout(Duration::from_mins(1), events.next()).await.is_err());
+        let events = watcher.watch(api, watcher::Config::default(), &());
+        let minute = Duration::from_mins(1);
+        assert!(tokio::time::timeout(minute, events.for_each(async |_| {})).await.is_err());
         let asked = asked.load(Ordering::Relaxed);
         assert!((25..50).contains(&asked), "{asked} times in a minute");
     }

@@ -4,21 +4,29 @@ use std::error::Error;
 
 /// An error with all that it comes from.
 pub(super) fn text(error: &(dyn Error + 'static)) -> String {
-    let mut text = said(error);
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text = format!("{text}: {}", said(error));
+        if let Some(error) = of_kubernetes(error) {
+            return format!("{text}: {}", said(error));
+        }
+        text = format!("{text}: {error}");
         source = error.source();
     }
     text
 }
 
-/// What one error says; of an answer of the API server its message only, which has no more than is worth reading.
-fn said(error: &(dyn Error + 'static)) -> String {
+fn of_kubernetes<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a kube::Error> {
     let boxed = error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
-    match boxed.or_else(|| error.downcast_ref()) {
-        Some(kube::Error::Api(status)) => status.message.clone(),
-        _ => error.to_string(),
+    boxed.or_else(|| error.downcast_ref())
+}
+
+/// What kube's errors come from, they tell themselves. Of an answer of the API server its message is all there is to
+/// read.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => error.to_string(),
     }
 }
 

@@ -17,11 +17,8 @@ use serde_json::json;
 use crate::{
     PATIENCE,
     middle::{Fate, Middle},
-    scene::Scene,
+    scene::{NO_RESYNC, Scene},
 };
-
-/// Nothing comes of looking at all again: what is seen, watches have told.
-const NO_RESYNC: &str = "--operator-resync=1h";
 
 #[tokio::test]
 async fn the_filter_of_events_hides_neither_a_deleted_child_nor_a_changed_finalizer() {
@@ -90,9 +87,9 @@ async fn a_secret_that_may_not_be_read_is_named_and_nothing_is_torn_down() {
     let scene = Scene::start().await;
     scene.make("pagamentos").await;
     let made = scene.until::<Deployment>("pagamentos-listener", "the listeners are made", |_| true).await;
-    scene.operator().middle.rule(|asked| match asked.path.ends_with("/secrets/mysql") {
-        true => Fate::Answered(403, "Forbidden"),
-        false => Fate::Passes,
+    scene.operator().middle.rule(|asked| {
+        let is_the_one = asked.path.ends_with("/secrets/mysql");
+        if is_the_one { Fate::Answered(403, "Forbidden") } else { Fate::Passes }
     });
     let message = scene.until_said("pagamentos", "Ready", "False", "ReferenceNotPermitted").await;
     assert!(message.contains(&format!("Secret {}/mysql", scene.namespace.name)), "{message}");
@@ -104,10 +101,10 @@ async fn a_secret_that_may_not_be_read_is_named_and_nothing_is_torn_down() {
 #[tokio::test]
 async fn what_the_api_server_goes_on_to_fail_at_is_said_in_the_status_until_it_does_not() {
     let scene = Scene::start().await;
-    scene.operator().middle.rule(|asked| match asked.is_write() && asked.is_of("services") {
-        // As of an admission webhook that is away.
-        true => Fate::Answered(500, "InternalError"),
-        false => Fate::Passes,
+    // As of an admission webhook that is away.
+    scene.operator().middle.rule(|asked| {
+        let fails = asked.is_write() && asked.is_of("services");
+        if fails { Fate::Answered(500, "InternalError") } else { Fate::Passes }
     });
     scene.make("pagamentos").await;
     let message = scene.until_said("pagamentos", "Ready", "False", "ApiServerError").await;

@@ -47,7 +47,7 @@ fn commit_all(topic: &TestTopic, group: &str) {
 }
 
 fn replicas(deployment: &Deployment) -> Option<i32> {
-    deployment.spec.as_ref().unwrap().replicas
+    deployment.spec.as_ref()?.replicas
 }
 
 async fn until_replicas(scene: &Scene, count: i32) -> Deployment {

@@ -30,6 +30,8 @@ use crate::{PATIENCE, middle::Middle};
 
 /// How often an operator looks at all again, unless a test has another time for it.
 const RESYNC: &str = "--operator-resync=2s";
+/// Nothing comes of looking at all again: what is seen, watches have told.
+pub(crate) const NO_RESYNC: &str = "--operator-resync=1h";
 
 pub(crate) struct Scene {
     /// That of the test itself, which nothing is between.

@@ -11,11 +11,8 @@ use serde_json::json;
 use crate::{
     PATIENCE,
     middle::{Fate, Middle},
-    scene::{Running, Scene},
+    scene::{NO_RESYNC, Running, Scene},
 };
-
-/// Nothing comes of looking at all again: what is seen, watches have told.
-const NO_RESYNC: &str = "--operator-resync=1h";
 
 async fn link() -> Link {
     let config = fluxo_testkit::kubernetes_config(None).await;

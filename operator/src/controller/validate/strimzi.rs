@@ -189,7 +189,7 @@ fn authorities(ca: Option<&SecretData>, of_listener: &[String]) -> Option<Author
     }
     let joined = |old_too: bool| {
         let certificates = bundle.iter().filter(|(_, is_old)| old_too || !is_old);
-        Hidden::new(certificates.map(|(certificate, _)| format!("{certificate}\n")).collect::<String>())
+        Hidden::new(certificates.flat_map(|(certificate, _)| [certificate, "\n"]).collect::<String>())
     };
     (!bundle.is_empty()).then(|| Authorities { all: joined(true), in_use: joined(false) })
 }
