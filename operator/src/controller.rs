@@ -8,6 +8,7 @@ pub mod build;
 mod delete;
 pub mod dereference;
 mod events;
+mod failure;
 pub mod model;
 pub mod status;
 pub mod topics;
@@ -30,7 +31,7 @@ use kube::{
 
 use crate::{
     autoscaler::{Board, Clusters, Key, Target},
-    crd::{DeletionPolicy, PipelineStatus, ScalingMode, TransactionPipeline},
+    crd::{DeletionPolicy, PipelineStatus, Reason, ScalingMode, TransactionPipeline},
     metrics::Metrics,
     scaling::{Mode, Policy},
 };
@@ -47,6 +48,10 @@ const RETRY_MOST: Duration = Duration::from_secs(5);
 /// How soon is looked again at what is wrong and nobody tells of when it is mended: a Secret, an object of another's, a
 /// topic without Strimzi, a refusal of the API server's.
 const AGAIN: Duration = Duration::from_secs(5);
+/// After how many passes in turn that failed the status says so: what is over in a moment is no news.
+const TOLD_AFTER: u32 = 3;
+/// How long telling that may take.
+const TELL_MOST: Duration = Duration::from_secs(10);
 
 /// Why a pass over a pipeline was not made to its end: it is made again.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +164,9 @@ pub async fn reconcile(pipeline: Arc<TransactionPipeline>, context: Arc<Context>
         let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.remove(&Key::of(&pipeline));
     }
+    if let Err(error) = &done {
+        context.tell(&pipeline, error).await;
+    }
     done
 }
 
@@ -259,6 +267,22 @@ impl Context {
             events::publish(&self.recorder, pipeline, pipeline.status.as_ref(), &status).await;
         }
         Ok(())
+    }
+
+    /// Says that passes fail, if that goes on.
+    async fn tell(&self, pipeline: &TransactionPipeline, error: &Error) {
+        let failed = {
+            let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.get(&Key::of(pipeline)).copied().unwrap_or_default()
+        };
+        let Some(identity) = Identity::of(pipeline).filter(|_| failed + 1 >= TOLD_AFTER) else { return };
+        let phase = Phase::Failing(error.condition_reason(), failure::text(error));
+        let there = self.applier.observe(&identity);
+        let said = tokio::time::timeout(TELL_MOST, self.say(pipeline, &phase, &there, None)).await;
+        // The API server may be what fails: then the next pass says it.
+        if !matches!(said, Ok(Ok(()))) {
+            tracing::debug!(pipeline.name = identity.name, "that passes fail was not said");
+        }
     }
 
     /// Lets the autoscaler look at it.
@@ -362,6 +386,16 @@ impl Error {
             Self::Status(_) => "status",
             Self::Delete(_) => "delete",
             Self::TooLong => "too_long",
+        }
+    }
+
+    /// Its reason in a condition.
+    const fn condition_reason(&self) -> Reason {
+        match self {
+            Self::Delete(delete::Error::Kafka(_)) => Reason::KafkaError,
+            Self::Dereference(_) | Self::Apply(_) | Self::Status(_) | Self::Delete(_) | Self::TooLong => {
+                Reason::ApiServerError
+            }
         }
     }
 }

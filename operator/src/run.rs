@@ -75,6 +75,9 @@ pub fn client(mut config: Config) -> kube::Result<Client> {
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(ANSWER_TIMEOUT);
     config.reset_reader_on_write = true;
+    // Watches, passes and the Lease have back-offs of their own: kube's would let a request sleep for minutes while the
+    // API server has long been back.
+    config.default_retry = false;
     Client::try_from(config)
 }
 
@@ -150,12 +153,12 @@ impl Process {
             self.watcher.metrics.leads(true);
             let ended = tokio::select! {
                 ended = self.work(&identity, &shutdown) => Some(ended),
-                () = lease::lost(&lease) => None,
+                () = lease.lost() => None,
             };
             self.watcher.metrics.leads(false);
             self.watcher.heartbeat.clear();
             if let Some(ended) = ended {
-                lease::give_back(&lease).await;
+                lease.give_back().await;
                 return ended;
             }
             tracing::warn!(identity, "the Lease is lost: another process may work");
@@ -167,6 +170,8 @@ impl Process {
     async fn work(&self, identity: &str, shutdown: &Shutdown) -> anyhow::Result<()> {
         let mut tasks = JoinSet::new();
         let watches = Watches::start(self, &mut tasks);
+        self.readiness
+            .fails("the API server has not told yet what there is: see the log for watches that fail");
         tokio::select! {
             () = watches.ready() => self.readiness.holds(),
             ended = tasks.join_next() => anyhow::bail!("a watch ended: {ended:?}"),

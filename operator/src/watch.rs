@@ -175,6 +175,10 @@ impl Backoff for Retry {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use k8s_openapi::api::core::v1::Service;
+
     use super::*;
 
     #[test]
@@ -182,6 +186,25 @@ mod tests {
         let waits: Vec<_> = Retry::default().take(20).collect();
         assert!(waits.iter().all(|wait| *wait < crate::run::CONNECT_TIMEOUT), "{waits:?}");
         assert_eq!(waits[0], RETRY_LEAST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_fails_is_asked_again_soon_and_never_in_a_hot_loop() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&asked);
+        let fails = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let answer = http::Response::builder().status(500).body(kube::client::Body::empty());
+            std::future::ready(answer)
+        });
+        let api = Api::<Service>::namespaced(kube::Client::new(fails, "default"), "default");
+        let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
+        let watcher = Watcher { heartbeat: Heartbeat::default(), metrics };
+        let events = watcher.watch(api, watcher::Config::default(), &());
+        let minute = Duration::from_mins(1);
+        assert!(tokio::time::timeout(minute, events.for_each(async |_| {})).await.is_err());
+        let asked = asked.load(Ordering::Relaxed);
+        assert!((25..50).contains(&asked), "{asked} times in a minute");
     }
 
     #[tokio::test(start_paused = true)]

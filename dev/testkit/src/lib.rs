@@ -4,12 +4,14 @@
 //! prints their names, so that their state can be looked at; of a namespace it prints what is in it.
 
 mod database;
+mod link;
 mod namespace;
 mod poll;
 mod topic;
 
 pub use database::{TestDatabase, database};
-pub use namespace::{TestNamespace, kubernetes, namespace};
+pub use link::Link;
+pub use namespace::{TestNamespace, kubernetes, kubernetes_config, namespace};
 pub use poll::eventually;
 pub use topic::{TestTopic, TestTopics, kafka, topic, topics};
 

@@ -14,6 +14,8 @@ use kube::{
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::Link;
+
 /// How many kinds are asked for at once.
 const CONCURRENCY: usize = 16;
 
@@ -22,6 +24,23 @@ const CONCURRENCY: usize = 16;
 pub struct TestNamespace {
     /// Its name.
     pub name: String,
+}
+
+/// How the API server of `FLUXO_TEST_KUBERNETES` is reached: over a link, if there is one.
+///
+/// # Panics
+/// When the variable is missing, or does not name a kubeconfig.
+#[allow(clippy::panic, reason = "without its server a test has failed")]
+pub async fn kubernetes_config(over: Option<&Link>) -> Config {
+    let config = config(&crate::variable("FLUXO_TEST_KUBERNETES")).await;
+    let mut config = config.unwrap_or_else(|error| panic!("cannot use FLUXO_TEST_KUBERNETES: {error:#}"));
+    if let Some(link) = over {
+        let host = config.cluster_url.host().expect("a kubeconfig names a server");
+        config.tls_server_name.get_or_insert_with(|| host.to_owned());
+        let url = format!("https://{}", link.address());
+        config.cluster_url = url.parse().expect("an address makes a URL");
+    }
+    config
 }
 
 /// A client of the API server of `FLUXO_TEST_KUBERNETES`, which may do everything. It belongs to the runtime that it
@@ -60,9 +79,12 @@ impl Drop for TestNamespace {
 }
 
 async fn connect(path: &str) -> anyhow::Result<Client> {
+    Ok(Client::try_from(config(path).await?)?)
+}
+
+async fn config(path: &str) -> anyhow::Result<Config> {
     let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("cannot read {path}"))?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
 
 /// Deletes a namespace and whatever is in it: also what waits for an operator that the test has ended already.

@@ -54,6 +54,8 @@ pub enum Phase {
     Paused,
     /// It is being deleted; what is waited for.
     Deleting(String),
+    /// Pass after pass over it fails, and why.
+    Failing(Reason, String),
 }
 
 /// What a condition says.
@@ -231,6 +233,7 @@ impl Facts<'_> {
     fn ready(self, parts: &[(ConditionType, Verdict)]) -> Verdict {
         match self.phase {
             Phase::Deleting(waits) => return Verdict::no(Reason::Deleting, waits.clone()),
+            Phase::Failing(reason, why) => return Verdict::no(*reason, why.clone()),
             Phase::Wrong(wrong) => {
                 if let Some(first) = wrong.first() {
                     let all: Vec<_> = wrong.iter().map(ToString::to_string).collect();

@@ -3,6 +3,7 @@
 
 mod cases;
 mod server;
+mod strimzi;
 
 use fluxo_operator::crd::{Decision, Inputs, PipelineStatus, Reason, TransactionPipeline, Workload};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

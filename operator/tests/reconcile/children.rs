@@ -165,8 +165,9 @@ async fn a_foreign_object_is_left_alone_and_named() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_when_nothing_changes_also_after_a_restart() {
-    let mut scene = Scene::start().await;
+async fn a_status_with_times_triggers_nothing_and_what_has_converged_is_never_written_again() {
+    const RESYNC: &str = "--operator-resync=500ms";
+    let mut scene = Scene::start_with(&[RESYNC]).await;
     scene.make("pagamentos").await;
     scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
     scene.until_said("pagamentos", "Scaling", "True", "Steady").await;
@@ -180,51 +181,28 @@ async fn nothing_is_written_when_nothing_changes_also_after_a_restart() {
         all
     };
     // What is still coming to rest has some passes for it.
-    settled(&scene).await;
-    let before = versions(&scene).await;
+    let operator = scene.operator();
+    operator.settled().await;
+    let (before, written) = (versions(&scene).await, operator.middle.writes().len());
+    operator.settled().await;
+    let writes = operator.middle.writes();
+    assert_eq!(writes.len(), written, "{:?}", &writes[written..]);
+    // The next process applies all once, which changes nothing.
     scene.stop().await;
-    scene.run().await;
-    settled(&scene).await;
+    scene.start_operator(&[RESYNC]).await;
+    scene.operator().settled().await;
     assert_eq!(versions(&scene).await, before);
-}
-
-/// Waits until the operator has made several passes.
-pub(crate) async fn settled(scene: &Scene) {
-    counted(scene, "fluxo_operator_reconciles_total").await;
-}
-
-/// Waits until a counter has grown by three.
-async fn counted(scene: &Scene, counter: &str) {
-    let count = async || {
-        let metrics = get(scene, "/metrics").await?;
-        let mut lines = metrics.lines();
-        lines.find_map(|line| line.strip_prefix(counter)?.strip_prefix(' ')?.parse::<u64>().ok())
-    };
-    let began = fluxo_testkit::eventually("it works", crate::PATIENCE, count).await;
-    fluxo_testkit::eventually("it goes on", crate::PATIENCE, async || {
-        count().await.filter(|count| *count >= began + 3)
-    })
-    .await;
-}
-
-/// What the admin port answers.
-async fn get(scene: &Scene, path: &str) -> Option<String> {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut stream = tokio::net::TcpStream::connect(scene.admin).await.ok()?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    Some(answer)
 }
 
 #[tokio::test]
 async fn a_process_that_works_is_live_and_ready() {
     let scene = Scene::start().await;
+    let operator = scene.operator();
     fluxo_testkit::eventually("it is ready", crate::PATIENCE, async || {
-        get(&scene, "/readyz").await.filter(|answer| answer.starts_with("HTTP/1.0 200"))
+        operator.is_well("/readyz").await.then_some(())
     })
     .await;
-    assert!(get(&scene, "/livez").await.unwrap().starts_with("HTTP/1.0 200"));
+    assert!(operator.is_well("/livez").await);
 }
 
 #[tokio::test]
@@ -255,13 +233,13 @@ async fn a_paused_pipeline_is_not_scaled() {
     scene.change::<TransactionPipeline>("pagamentos", paused).await;
     scene.until_said("pagamentos", "Ready", "Unknown", "Paused").await;
     scene.change::<Deployment>("pagamentos-listener", json!({"spec": {"replicas": 5}})).await;
-    counted(&scene, "fluxo_operator_lag_round_seconds_count").await;
+    scene.operator().counted("fluxo_operator_lag_round_seconds_count").await;
     settled_or_idle(&scene).await;
     assert_eq!(replicas(&scene.api::<Deployment>().get("pagamentos-listener").await.unwrap()), Some(5));
     // Nor by an operator that has just started.
     scene.stop().await;
     scene.run().await;
-    counted(&scene, "fluxo_operator_lag_round_seconds_count").await;
+    scene.operator().counted("fluxo_operator_lag_round_seconds_count").await;
     assert_eq!(replicas(&scene.api::<Deployment>().get("pagamentos-listener").await.unwrap()), Some(5));
     scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"paused": false}})).await;
     scene.until::<Deployment>("pagamentos-listener", "there are three", has(3)).await;

@@ -5,8 +5,14 @@
 
 mod children;
 mod deletion;
+mod middle;
+mod pitfalls;
 mod references;
+mod scaling;
 mod scene;
+mod steps;
+mod strimzi;
+mod survival;
 mod topics;
 
 use std::time::Duration;

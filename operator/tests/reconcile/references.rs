@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 use kube::{ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 
-use crate::{children::settled, scene::Scene};
+use crate::scene::Scene;
 
 #[tokio::test]
 async fn a_missing_secret_is_named_and_nothing_is_torn_down() {
@@ -37,17 +37,17 @@ async fn a_value_that_pods_read_replaces_them_once_and_any_other_does_not() {
     let made = scene.until::<Deployment>("pagamentos-api", "the api is made", |_| true).await;
     let generation = |deployment: &Deployment| deployment.metadata.generation.unwrap();
     let now = async || generation(&scene.api::<Deployment>().get("pagamentos-api").await.unwrap());
-    settled(&scene).await;
+    scene.operator().settled().await;
     let before = now().await;
     let template = |deployment: &Deployment| deployment.spec.as_ref().unwrap().template.clone();
     scene.secret("mysql", &[("username", "fluxo"), ("password", "first"), ("note", "second")]).await;
     scene.secret("keys", &[("keys.json", "[]")]).await;
-    settled(&scene).await;
+    scene.operator().settled().await;
     assert_eq!(now().await, before);
     scene.secret("mysql", &[("username", "fluxo"), ("password", "second"), ("note", "second")]).await;
     let is_new = |now: &Deployment| template(now) != template(&made);
     scene.until::<Deployment>("pagamentos-api", "the new password rolls the pods", is_new).await;
-    settled(&scene).await;
+    scene.operator().settled().await;
     assert_eq!(now().await, before + 1);
 }
 

@@ -155,13 +155,14 @@ fn version<K: Object>(object: &K) -> u64 {
     object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
 }
 
-/// Of all that somebody may have changed: not of its status, nor of what the API server writes down beside.
+/// Of all that somebody may have changed: not of its status, nor of what the API server writes down beside, nor of who
+/// else waits for its end.
 fn digest_there<K: Object>(object: &K) -> u64 {
     let mut value = serde_json::to_value(object).expect("an object is JSON");
     if let Value::Object(fields) = &mut value {
         fields.remove("status");
         if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-            for field in ["managedFields", "resourceVersion", "generation"] {
+            for field in ["finalizers", "managedFields", "resourceVersion", "generation"] {
                 metadata.remove(field);
             }
         }

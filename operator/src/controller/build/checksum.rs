@@ -15,7 +15,8 @@ pub(super) fn checksum<'a>(files: impl IntoIterator<Item = &'a SecretFile>) -> S
     let mut digest = Sha256::new();
     for file in files {
         // Lengths, so that no byte can move from one value to the next.
-        for part in [&file.key, file.value.reveal()] {
+        let value = file.replaces_pods.as_ref().unwrap_or(&file.value);
+        for part in [&file.key, value.reveal()] {
             digest.update(part.len().to_be_bytes());
             digest.update(part);
         }

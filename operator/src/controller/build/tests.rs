@@ -298,6 +298,21 @@ fn an_authority_or_password_that_strimzi_replaces_replaces_the_pods() {
 }
 
 #[test]
+fn pods_are_not_replaced_again_when_strimzi_removes_an_old_authority() {
+    let old = ("ca-2026-11-21T00-00-00Z.crt", certificate("cluster-ca"));
+    let mut both = Scene::example("strimzi");
+    both.strimzi().ca = Ok([("ca.crt", certificate("new")), old].into_iter().collect());
+    let mut new = Scene::example("strimzi");
+    new.strimzi().ca = Ok([("ca.crt", certificate("new"))].into_iter().collect());
+    for scene in [&mut both, &mut new] {
+        let status = scene.strimzi().kafka.as_mut().unwrap().status.as_mut().unwrap();
+        status.listeners[0].certificates = vec![certificate("new")];
+    }
+    assert_eq!(checksums(&both), checksums(&new));
+    assert_ne!(built(&both).kafka_secret, built(&new).kafka_secret);
+}
+
+#[test]
 fn a_migration_is_run_again_only_for_another_image_or_other_settings() {
     let name = |scene: &Scene| built(scene).migration.unwrap().metadata.name.unwrap();
     let before = name(&Scene::example("minimal"));

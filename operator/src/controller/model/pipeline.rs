@@ -107,6 +107,8 @@ pub struct SecretFile {
     pub key: String,
     /// The value, as it is now.
     pub value: Hidden,
+    /// What of it pods are replaced for when it changes; `None` for all of it.
+    pub replaces_pods: Option<Hidden>,
 }
 
 /// The topics.

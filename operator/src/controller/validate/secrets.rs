@@ -34,7 +34,7 @@ impl<'a> Secrets<'a> {
     /// The value of a key, if it is what it must be.
     pub(super) fn file(&self, secret: &str, key: &str, check: Check) -> Result<SecretFile, Error> {
         let value = value(self.has(secret, key)?, || self.name(secret), key, check)?;
-        Ok(SecretFile { secret: secret.into(), key: key.into(), value })
+        Ok(SecretFile { secret: secret.into(), key: key.into(), value, replaces_pods: None })
     }
 
     pub(super) fn authority(&self, ca: &CaSecret) -> Result<SecretFile, Error> {

@@ -58,7 +58,9 @@ pub(super) fn access(
             Ok(_) => Error::NoAuthority { kafka: beside.kafka(), listener: listener.name.clone() },
             Err(missing) => missing.clone().into(),
         };
-        Some(KafkaTls { ca: Some(beside.copy("ca.crt", ca.ok_or_else(no_authority)?)), client })
+        let Authorities { all, in_use } = ca.ok_or_else(no_authority)?;
+        let ca = SecretFile { replaces_pods: Some(in_use), ..beside.copy("ca.crt", all) };
+        Some(KafkaTls { ca: Some(ca), client })
     } else {
         None
     };
@@ -83,7 +85,7 @@ impl Beside<'_> {
 
     /// A value as the pods find it: in the operator's copy.
     fn copy(&self, key: &str, value: Hidden) -> SecretFile {
-        SecretFile { secret: self.identity.kafka_secret(), key: key.into(), value }
+        SecretFile { secret: self.identity.kafka_secret(), key: key.into(), value, replaces_pods: None }
     }
 
     fn of_user(&self, user: &User, key: &str, check: secrets::Check) -> Result<SecretFile, Error> {
@@ -163,18 +165,31 @@ fn is_internal(listener: &Listener) -> bool {
     matches!(listener.kind.as_str(), "internal" | "cluster-ip")
 }
 
-/// All certificates by which a broker may be verified: while an authority is replaced there are an old and a new one,
-/// and a listener can have a certificate of its own.
-fn authorities(ca: Option<&SecretData>, of_listener: &[String]) -> Option<Hidden> {
+/// The certificates by which a broker may be verified, in PEM.
+struct Authorities {
+    /// All of them: while an authority is replaced there are an old and a new one, and a listener can have a certificate
+    /// of its own.
+    all: Hidden,
+    /// Without those that Strimzi keeps of old authorities until it removes them: pods that trust a new one need not be
+    /// replaced once more for that.
+    in_use: Hidden,
+}
+
+fn authorities(ca: Option<&SecretData>, of_listener: &[String]) -> Option<Authorities> {
     let keys = ca.into_iter().flat_map(|ca| ca.keys().filter(|key| key.strip_suffix(".crt").is_some()));
-    let kept = keys.filter_map(|key| ca?.text(key));
-    let of_listener = of_listener.iter().map(Hidden::new);
-    let mut bundle: Vec<String> = Vec::new();
-    for certificate in kept.chain(of_listener) {
+    let kept = keys.filter_map(|key| Some((ca?.text(key)?, key != "ca.crt")));
+    let of_listener = of_listener.iter().map(|certificate| (Hidden::new(certificate), false));
+    let mut bundle: Vec<(String, bool)> = Vec::new();
+    for (certificate, is_old) in kept.chain(of_listener) {
         let certificate = certificate.reveal().trim().to_owned();
-        if secrets::certificate(&certificate).is_ok() && !bundle.contains(&certificate) {
-            bundle.push(certificate);
+        if secrets::certificate(&certificate).is_ok() && bundle.iter().all(|(there, _)| *there != certificate)
+        {
+            bundle.push((certificate, is_old));
         }
     }
-    (!bundle.is_empty()).then(|| Hidden::new(bundle.join("\n") + "\n"))
+    let joined = |old_too: bool| {
+        let certificates = bundle.iter().filter(|(_, is_old)| old_too || !is_old);
+        Hidden::new(certificates.flat_map(|(certificate, _)| [certificate, "\n"]).collect::<String>())
+    };
+    (!bundle.is_empty()).then(|| Authorities { all: joined(true), in_use: joined(false) })
 }
