@@ -277,8 +277,11 @@ impl Context {
         };
         let Some(identity) = Identity::of(pipeline).filter(|_| failed + 1 >= TOLD_AFTER) else { return };
         let phase = Phase::Failing(error.condition_reason(), failure::text(error));
-        let there = self.applier.observe(&identity);
-        let said = tokio::time::timeout(TELL_MOST, self.say(pipeline, &phase, &there, None)).await;
+        let said = tokio::time::timeout(TELL_MOST, async {
+            let there = self.applier.observe(&identity).await.map_err(Error::Apply)?;
+            self.say(pipeline, &phase, &there, None).await
+        });
+        let said = said.await;
         // The API server may be what fails: then the next pass says it.
         if !matches!(said, Ok(Ok(()))) {
             tracing::debug!(pipeline.name = identity.name, "that passes fail was not said");

@@ -30,6 +30,8 @@ const ASKS_ANEW_SECS: u32 = 5;
 /// The most that a watch waits after an error: below [`CONNECT_TIMEOUT`](crate::run::CONNECT_TIMEOUT).
 const RETRY_MOST: Duration = Duration::from_secs(1);
 const RETRY_LEAST: Duration = Duration::from_millis(100);
+/// After how long without an error the next one counts as the first.
+const CALM: Duration = Duration::from_secs(10);
 /// How often a watch whose resource is not installed looks for it.
 const NOT_INSTALLED: Duration = Duration::from_secs(15);
 const BEAT: Duration = Duration::from_secs(1);
@@ -147,13 +149,17 @@ fn beats() -> impl Stream<Item = ()> + Send {
     })
 }
 
-/// Waits twice as long after each error, up to a most, until there is an event.
+/// Waits twice as long after each error, up to a most, until there was none for a while. An event alone tells nothing:
+/// that a watch begins anew is one, too, whatever becomes of it.
 #[derive(Debug)]
-struct Retry(Duration);
+struct Retry {
+    wait: Duration,
+    failed_at: Option<tokio::time::Instant>,
+}
 
 impl Default for Retry {
     fn default() -> Self {
-        Self(RETRY_LEAST)
+        Self { wait: RETRY_LEAST, failed_at: None }
     }
 }
 
@@ -161,16 +167,18 @@ impl Iterator for Retry {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let now = self.0;
-        self.0 = (now * 2).min(RETRY_MOST);
+        if self.failed_at.is_some_and(|at| at.elapsed() > CALM) {
+            self.wait = RETRY_LEAST;
+        }
+        self.failed_at = Some(tokio::time::Instant::now());
+        let now = self.wait;
+        self.wait = (now * 2).min(RETRY_MOST);
         Some(now)
     }
 }
 
 impl Backoff for Retry {
-    fn reset(&mut self) {
-        *self = Self::default();
-    }
+    fn reset(&mut self) {}
 }
 
 #[cfg(test)]

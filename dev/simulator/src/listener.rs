@@ -301,32 +301,25 @@ impl Writer {
                         Some(Box::pin(resolve(outside.clone(), outside.connect(clock), partitions)));
                 }
                 Action::Write { topic_id, moves, entries } => {
-                    self.write(outside, clock, topic_id, moves, entries)?
+                    let topic = Topic { name: "transactions".into(), id: topic_id };
+                    self.write(outside, clock, Batch { topic, moves, entries })?;
                 }
             }
         }
         Ok(())
     }
 
-    fn write(
-        &mut self,
-        outside: &Outside,
-        clock: Timestamp,
-        id: TopicId,
-        mut moves: Vec<Move>,
-        mut entries: Vec<Entry>,
-    ) -> Result<(), String> {
+    fn write(&mut self, outside: &Outside, clock: Timestamp, mut batch: Batch) -> Result<(), String> {
         match outside.mutant {
-            Some(Mutant::MovesTooFar) => moves.iter_mut().for_each(|part| part.to += 1),
-            Some(Mutant::MovesTooLittle) => moves.iter_mut().for_each(|part| part.to -= 1),
-            Some(Mutant::Reorders) => entries.reverse(),
+            Some(Mutant::MovesTooFar) => batch.moves.iter_mut().for_each(|part| part.to += 1),
+            Some(Mutant::MovesTooLittle) => batch.moves.iter_mut().for_each(|part| part.to -= 1),
+            Some(Mutant::Reorders) => batch.entries.reverse(),
             _ => {}
         }
         let mut tails = self.tails.take().ok_or("two batches are written at once")?;
-        let batch = Batch { topic: Topic { name: "transactions".into(), id: id.clone() }, moves, entries };
         let mut connection = outside.connect(clock);
         connection.said = Rc::new(said(&batch));
-        let (confirmed, outside) = (confirm(outside.clone(), id), outside.clone());
+        let (confirmed, outside) = (confirm(outside.clone(), batch.topic.id.clone()), outside.clone());
         self.expired = Rc::default();
         let expired = Rc::clone(&self.expired);
         self.pending = Some(Box::pin(async move {

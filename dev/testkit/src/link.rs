@@ -41,13 +41,13 @@ impl Link {
     /// A link to a server, as `host:port`, that lets everything pass.
     ///
     /// # Panics
-    /// When no port of this machine is free.
+    /// When no port of this machine is free, or outside of a runtime.
     pub fn to(server: &str) -> Self {
-        let socket = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let address = socket.local_addr().expect("it is bound");
+        let listener = listening(bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
+        let address = listener.local_addr().expect("it is bound");
         let (state, changes) = watch::channel(State { way: Way::Passes, age: 0 });
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(socket, address, server.to_owned(), changes));
+        tasks.spawn(serve(listener, address, server.to_owned(), changes));
         Self { address, state, _tasks: tasks }
     }
 
@@ -89,14 +89,17 @@ fn bound(address: SocketAddr) -> TcpSocket {
     socket
 }
 
+fn listening(socket: TcpSocket) -> TcpListener {
+    socket.listen(BACKLOG).expect("it is bound")
+}
+
 async fn serve(
-    mut socket: TcpSocket,
+    mut listener: TcpListener,
     address: SocketAddr,
     server: String,
     mut changes: watch::Receiver<State>,
 ) {
-    while changes.wait_for(|state| state.way != Way::Refuses).await.is_ok() {
-        let listener = socket.listen(BACKLOG).expect("it is bound");
+    loop {
         let mut connections = JoinSet::new();
         let accepting = accept(&listener, &server, &mut connections, changes.clone());
         tokio::select! {
@@ -105,7 +108,11 @@ async fn serve(
         }
         drop(listener);
         connections.shutdown().await;
-        socket = bound(address);
+        let socket = bound(address);
+        if changes.wait_for(|state| state.way != Way::Refuses).await.is_err() {
+            return;
+        }
+        listener = listening(socket);
     }
 }
 

@@ -238,7 +238,7 @@ async fn a_paused_pipeline_is_not_scaled() {
     assert_eq!(replicas(&scene.api::<Deployment>().get("pagamentos-listener").await.unwrap()), Some(5));
     // Nor by an operator that has just started.
     scene.stop().await;
-    scene.run().await;
+    scene.start_operator(&[]).await;
     scene.operator().counted("fluxo_operator_lag_round_seconds_count").await;
     assert_eq!(replicas(&scene.api::<Deployment>().get("pagamentos-listener").await.unwrap()), Some(5));
     scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"paused": false}})).await;

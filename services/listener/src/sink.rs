@@ -411,12 +411,12 @@ impl Sink {
         if self.buffer.len() < self.limits.batch_records && now < since + self.limits.linger {
             return None;
         }
+        let topic_id = self.topic_id.clone()?;
         let rest = self.buffer.split_off(self.buffer.len().min(self.limits.batch_records));
         let entries: Vec<_> = std::mem::replace(&mut self.buffer, rest).into();
         self.waiting_since = (!self.buffer.is_empty()).then_some(now);
         let moves = self.moves(&entries);
         self.busy = Busy::Writing(moves.clone());
-        let topic_id = self.topic_id.clone().expect("records are fetched only of a topic that was found");
         Some(Action::Write { topic_id, moves, entries })
     }
 
