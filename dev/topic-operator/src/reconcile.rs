@@ -75,7 +75,11 @@ async fn in_kafka(
 ) -> Result<(kafka::Topic, Option<Refusal>), kafka::Error> {
     let (name, spec) = (topic.topic_name(), &topic.spec);
     let Some(found) = kafka.topic(&name).await? else {
-        kafka.create(&name, spec.partitions, spec.replicas, decide::config(spec)).await?;
+        match kafka.create(&name, spec.partitions, spec.replicas, decide::config(spec)).await {
+            // Made a moment ago: the broker that was asked for it had not heard of it yet.
+            Err(error) if error.class.ends_with("TopicExistsException") => {}
+            made => made?,
+        }
         let made = kafka.settled(&name, |topic| topic.is_some()).await?;
         return Ok((made.unwrap_or_default(), None));
     };
