@@ -40,8 +40,8 @@ bench: ## what Fluxo reaches against its floors, on a broker of its own
 	export FLUXO_TEST_KAFKA; FLUXO_TEST_KAFKA=$$(KAFKA_OPTS=-XX:TieredStopAtLevel=4 dev/kafka/up 19192); \
 	$(servers); cargo run --release --locked -p fluxo-bench
 
-# On servers of its own: what the API server counts is what is measured. Shorter than what dev/bench/RESULTS.md has,
-# which is `make bench-operator with=` and takes two hours.
+# On servers of its own: what the API server counts is what is measured. A short form; the whole measurement, with 1,000
+# pipelines, ten minutes of rest and 100 outages, is `make bench-operator with=`.
 bench-operator: only := kafka kubernetes
 bench-operator: with := --pipelines 1,100 --rest 60 --outages 12
 bench-operator: ## what the operator costs at rest, and how soon it is back after a restart or an outage

@@ -218,8 +218,10 @@ impl Process {
             tasks.spawn(control(store, due, Arc::clone(&context), self.settings.operator_concurrency));
         }
         tokio::select! {
-            ended = tasks.join_next() => anyhow::bail!("a part of the operator ended: {ended:?}"),
+            // First: parts end when it is told to.
+            biased;
             () = shutdown.draining() => {}
+            ended = tasks.join_next() => anyhow::bail!("a part of the operator ended: {ended:?}"),
         }
         tasks.shutdown().await;
         Ok(())

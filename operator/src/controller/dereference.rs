@@ -173,3 +173,97 @@ impl Kind for KafkaUser {
 impl Kind for KafkaTopic {
     const KIND: &'static str = "KafkaTopic";
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http::{Request, Response};
+    use kube::{
+        client::Body,
+        runtime::{reflector, watcher},
+    };
+    use serde_json::json;
+
+    use super::{
+        super::{
+            apply::Object,
+            fixtures::Scene,
+            model::strimzi::{CLAIMED_NAME, CLAIMED_NAMESPACE},
+        },
+        *,
+    };
+
+    /// What a watch saw.
+    fn seen<K: Object>(objects: impl IntoIterator<Item = K>) -> Seen<K> {
+        let (store, mut writer) = reflector::store();
+        for object in objects {
+            writer.apply_watcher_event(&watcher::Event::Apply(object));
+        }
+        Seen(vec![store])
+    }
+
+    fn topic(name: &str, claimed_by: &str) -> KafkaTopic {
+        let labels = json!({CLAIMED_NAMESPACE: "pagamentos", CLAIMED_NAME: claimed_by});
+        let metadata = json!({"name": name, "namespace": "kafka", "labels": labels});
+        serde_json::from_value(json!({"metadata": metadata, "spec": {}})).unwrap()
+    }
+
+    /// What is asked of an API server that has nothing, when watches saw these topics and the Kafka of the examples.
+    async fn asked(pipeline: &TransactionPipeline, topics: [KafkaTopic; 2]) -> Vec<String> {
+        let Strimzi { kafka, user, .. } = Scene::example("strimzi").found.strimzi.unwrap();
+        let (mut kafka, mut user) = (kafka.unwrap(), user.unwrap().unwrap().resource);
+        kafka.metadata.namespace = Some("kafka".into());
+        user.metadata.namespace = Some("kafka".into());
+        let seen = BesideStrimzi { kafkas: seen([kafka]), users: seen([user]), topics: seen(topics) };
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&asked);
+        let client = Client::new(
+            tower::service_fn(move |request: Request<Body>| {
+                let path = request.uri().path().to_owned();
+                noted.lock().unwrap().push(path.rsplit("/namespaces/").next().unwrap().to_owned());
+                let status = json!({"status": "Failure", "code": 404, "reason": "NotFound", "message": ""});
+                let answer =
+                    Response::builder().status(404).body(Body::from(status.to_string().into_bytes()));
+                std::future::ready(answer)
+            }),
+            "default",
+        );
+        dereference(&client, &seen, pipeline, BTreeMap::new()).await.unwrap();
+        let mut asked = asked.lock().unwrap().clone();
+        asked.sort();
+        asked
+    }
+
+    fn settled() -> TransactionPipeline {
+        let mut pipeline = Scene::example("strimzi").pipeline;
+        pipeline.metadata.generation = Some(2);
+        let status = crd::PipelineStatus { observed_generation: Some(2), ..crd::PipelineStatus::default() };
+        pipeline.status = Some(status);
+        pipeline
+    }
+
+    const SECRETS: [&str; 5] = [
+        "kafka/secrets/eventos-cluster-ca-cert",
+        "kafka/secrets/fluxo",
+        "pagamentos/secrets/fluxo-keys",
+        "pagamentos/secrets/mysql-ca",
+        "pagamentos/secrets/mysql-fluxo",
+    ];
+
+    #[tokio::test]
+    async fn at_rest_only_secrets_are_asked_for() {
+        let topics = ["transactions", "transactions.dlq"].map(|name| topic(name, "pagamentos"));
+        assert_eq!(asked(&settled(), topics).await, SECRETS);
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_was_seen_as_anothers_or_before_a_change_is_asked_for() {
+        let topics = || [topic("transactions", "pagamentos"), topic("transactions.dlq", "other")];
+        let of_another = asked(&settled(), topics()).await;
+        assert_eq!(of_another[0], "kafka/kafkatopics/transactions.dlq");
+        assert_eq!(of_another[1..], SECRETS);
+        let changed = TransactionPipeline { status: None, ..settled() };
+        assert_eq!(asked(&changed, topics()).await[0], "kafka/kafkatopics/transactions");
+    }
+}

@@ -281,3 +281,49 @@ fn names<K: Object>(
         namespace == object.meta().namespace.as_ref() && name(strimzi) == object.meta().name.as_deref()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn kafka(name: &str, cluster_id: &str) -> Kafka {
+        let metadata = json!({"name": name, "namespace": "kafka"});
+        serde_json::from_value(json!({"metadata": metadata, "spec": {}, "status": {"clusterId": cluster_id}}))
+            .unwrap()
+    }
+
+    /// The names of what may have something to be done about, after each event.
+    fn touched(events: impl IntoIterator<Item = watcher::Event<Kafka>>) -> Vec<Vec<String>> {
+        let (store, mut writer) = reflector::store();
+        let names = |touched: Vec<Arc<Kafka>>| {
+            let mut names: Vec<_> = touched.iter().map(|kafka| kafka.name_any()).collect();
+            names.sort();
+            names
+        };
+        let events = events.into_iter();
+        events.map(|event| names(take(&event, &mut writer, &store, is_another_kafka))).collect()
+    }
+
+    #[test]
+    fn a_watch_that_begins_again_touches_what_is_gone_and_what_is_there_at_its_end() {
+        use watcher::Event;
+        let events = [
+            Event::Apply(kafka("gone", "1")),
+            Event::Init,
+            Event::InitApply(kafka("there", "2")),
+            Event::InitDone,
+        ];
+        assert_eq!(touched(events), [vec!["gone"], vec![], vec![], vec!["gone", "there"]]);
+    }
+
+    #[test]
+    fn what_is_written_again_as_it_was_is_no_news() {
+        use watcher::Event;
+        let [before, same, other] = ["1", "1", "2"].map(|cluster| kafka("eventos", cluster));
+        let events =
+            [Event::Apply(before), Event::Apply(same), Event::Apply(other.clone()), Event::Delete(other)];
+        assert_eq!(touched(events), [vec!["eventos"], vec![], vec!["eventos", "eventos"], vec!["eventos"]]);
+    }
+}

@@ -42,7 +42,7 @@ impl Operator {
         // Free for a moment, which is long enough on a machine that measures.
         let admin = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let process = Command::new(program)
-            .args(["run", "--log=error"])
+            .args(["run", "--log=error,kube_client=off"])
             .args([format!("--admin-listen={admin}"), format!("--operator-namespaces={namespace}")])
             .arg(format!("--operator-namespace={namespace}"))
             .args(flags)

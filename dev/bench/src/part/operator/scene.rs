@@ -178,10 +178,11 @@ impl Scene {
         let pending = ListParams::default().fields("status.phase=Pending").limit(500);
         let by = PatchParams::default();
         loop {
+            let now = jiff::Timestamp::now().to_string();
             let found = pods.list(&pending).await?;
             let said = found.iter().map(|pod| {
                 let is_of_a_job = pod.owner_references().iter().any(|owner| owner.kind == "Job");
-                let serves = json!([{"type": "Ready", "status": "True"}]);
+                let serves = json!([{"type": "Ready", "status": "True", "lastTransitionTime": now}]);
                 let status = if is_of_a_job {
                     json!({"status": {"phase": "Succeeded"}})
                 } else {
