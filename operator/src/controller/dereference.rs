@@ -229,7 +229,7 @@ mod tests {
             }),
             "default",
         );
-        dereference(&client, &seen, pipeline, BTreeMap::new()).await.unwrap();
+        Box::pin(dereference(&client, &seen, pipeline, BTreeMap::new())).await.unwrap();
         let mut asked = asked.lock().unwrap().clone();
         asked.sort();
         asked

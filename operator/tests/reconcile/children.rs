@@ -229,7 +229,7 @@ async fn a_paused_pipeline_is_not_scaled() {
     let has = |wanted: i32| move |deployment: &Deployment| replicas(deployment) == Some(wanted);
     scene.until::<Deployment>("pagamentos-listener", "there are two", has(2)).await;
     // The scaler has seen what it wrote: until then it would take another's number for one from before.
-    counted(&scene, "fluxo_operator_lag_round_seconds_count").await;
+    scene.operator().counted("fluxo_operator_lag_round_seconds_count").await;
     // A number that is declared together with the pause, and a person's own: neither is written, nor undone.
     let paused = json!({"spec": {"paused": true, "listener": {"replicas": 3}}});
     scene.change::<TransactionPipeline>("pagamentos", paused).await;

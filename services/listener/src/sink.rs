@@ -338,6 +338,8 @@ impl Sink {
                         self.partitions.insert(partition, Partition::fetched(offset, epoch));
                         self.actions.push_back(Action::Fetch { partition, offset, epoch });
                     }
+                    // What was told of it before may not have arrived, and no record may come for long.
+                    self.actions.push_back(Action::Committed { partition, offset });
                 }
                 Resolution::Stop(stop) => {
                     self.forget_records(partition, i64::MAX);
