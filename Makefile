@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate e2e bench bench-operator generate lint images
+.PHONY: help run test simulate crash e2e bench bench-operator generate lint images
 
 # Rust itself comes from rustup; librdkafka is compiled from its sources and linked to the system's OpenSSL.
 compiler := dev/need cc:build-essential make:build-essential pkg-config:pkg-config openssl.pc:libssl-dev && \
@@ -27,6 +27,15 @@ SEEDS ?= 1000000
 simulate: ## the listener's state machines against a model of all that can fail, on all cores: SEEDS=1000000
 	@$(compiler)
 	cargo run --release --locked -p fluxo-simulator -- --seeds $(SEEDS)
+
+# The programs are those of the tests, so nothing is compiled twice.
+ROUNDS ?= 12
+SEED ?= 1
+crash: ## services, brokers and MySQL crash under load, and every record is counted: ROUNDS=200 SEED=1
+	@$(compiler)
+	cargo build --workspace --bins --tests --locked
+	programs=$${CARGO_TARGET_DIR:-target}; \
+	"$$programs/debug/fluxo-crash" --programs "$$programs/debug" --logs "$$programs/crash" --rounds $(ROUNDS) --seed $(SEED) $(with)
 
 e2e: ## the README's tour of a cluster, on a real Kubernetes of one node that dev/e2e starts; needs root
 	@$(compiler)
