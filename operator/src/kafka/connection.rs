@@ -70,6 +70,9 @@ impl Connection {
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true")
+            // A connection that leads nowhere is given up then, not after a minute.
+            .set("socket.timeout.ms", "10000")
+            .set("socket.connection.setup.timeout.ms", "5000")
             .set("allow.auto.create.topics", "false")
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")

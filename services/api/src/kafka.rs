@@ -237,7 +237,6 @@ fn config(
         ("message.timeout.ms", delivery_timeout.as_millis().to_string()),
         ("request.timeout.ms", request_timeout.as_millis().to_string()),
         ("socket.timeout.ms", request_timeout.as_millis().max(1_000).to_string()),
-        ("socket.connection.setup.timeout.ms", "5000".into()),
         // Java clients put the same key into the same partition.
         ("partitioner", "murmur2_random".into()),
         // A misspelt topic must not come into being, with whatever the broker's defaults are.

@@ -97,6 +97,9 @@ impl KafkaSettings {
             ("reconnect.backoff.ms", "50".into()),
             ("reconnect.backoff.max.ms", "1000".into()),
             ("socket.keepalive.enable", "true".into()),
+            // A connection that leads nowhere is given up then, not after a minute.
+            ("socket.timeout.ms", "10000".into()),
+            ("socket.connection.setup.timeout.ms", "5000".into()),
         ];
         let files = [
             ("ssl.ca.location", &self.kafka_ca_file),

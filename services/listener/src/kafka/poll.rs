@@ -37,6 +37,8 @@ struct Lane {
     intake: Intake,
     waiting: VecDeque<(u32, Message)>,
     partitions: Vec<i32>,
+    /// Nothing is fetched for it, since it had no room.
+    paused: bool,
 }
 
 pub(super) struct Poller {
@@ -56,12 +58,11 @@ impl Poller {
         topic: String,
         intakes: Vec<Intake>,
     ) -> Self {
-        let lane = |intake| Lane { intake, waiting: VecDeque::new(), partitions: Vec::new() };
         Self {
             consumer,
             context,
             topic,
-            lanes: intakes.into_iter().map(lane).collect(),
+            lanes: intakes.into_iter().map(Lane::new).collect(),
             epochs: BTreeMap::new(),
             copy: BTreeMap::new(),
             copied_at: Instant::now(),
@@ -114,12 +115,17 @@ impl Poller {
     fn fetch(&mut self, partition: i32, offset: i64, epoch: Epoch) {
         let mut one = TopicPartitionList::new();
         let added = one.add_partition_offset(&self.topic, partition, Offset::Offset(offset));
+        let paused = self.lanes[self.lane_number(partition)].paused;
+        if !paused {
+            // librdkafka takes it up as paused as it was when it was taken away, for ever.
+            self.set_paused(&one, false);
+        }
         match added.and_then(|()| self.consumer.incremental_assign(&one)) {
             Ok(()) => {
                 self.context.note_fetching(partition);
                 self.epochs.insert(partition, epoch);
-                if !self.lane(partition).waiting.is_empty() {
-                    self.set_paused(partition, true);
+                if paused {
+                    self.set_paused(&one, true);
                 }
                 tracing::info!(kafka.partition = partition, kafka.offset = offset, "fetching");
             }
@@ -156,9 +162,7 @@ impl Poller {
                     for partition in partitions {
                         self.epochs.remove(&partition);
                         self.copy.remove(&partition);
-                        let lane = self.lane(partition);
-                        lane.partitions.retain(|own| *own != partition);
-                        lane.waiting.retain(|(_, message)| !message.is_record_of(partition));
+                        self.lane(partition).forget(partition);
                         self.tell(partition, Message::Revoked(partition));
                     }
                 }
@@ -195,31 +199,32 @@ impl Poller {
             }
         }
         tracing::info!("the database does not keep up: pausing");
-        self.set_paused(partition, true);
+        self.lane(partition).paused = true;
+        self.set_paused(&self.fetched_for(self.lane_number(partition)), true);
     }
 
     /// Takes what waits into lanes that have room again, and goes on fetching for them.
     fn make_room(&mut self) {
         for number in 0..self.lanes.len() {
-            let lane = &mut self.lanes[number];
-            if !lane.waiting.is_empty() {
-                lane.flush();
-                let first = lane.partitions.first().copied();
-                if let (true, Some(partition)) = (lane.waiting.is_empty(), first) {
-                    self.set_paused(partition, false);
-                }
+            self.lanes[number].flush();
+            if self.lanes[number].goes_on() {
+                self.set_paused(&self.fetched_for(number), false);
             }
         }
     }
 
-    /// Pauses or resumes the partitions of a partition's lane that are fetched.
-    fn set_paused(&mut self, partition: i32, paused: bool) {
+    /// The partitions of a lane that are fetched.
+    fn fetched_for(&self, lane: usize) -> TopicPartitionList {
         let mut fetched = TopicPartitionList::new();
-        let lane = &self.lanes[self.lane_number(partition)];
-        for partition in lane.partitions.iter().filter(|partition| self.epochs.contains_key(partition)) {
+        let own = self.lanes[lane].partitions.iter();
+        for partition in own.filter(|partition| self.epochs.contains_key(partition)) {
             fetched.add_partition(&self.topic, *partition);
         }
-        let done = if paused { self.consumer.pause(&fetched) } else { self.consumer.resume(&fetched) };
+        fetched
+    }
+
+    fn set_paused(&self, partitions: &TopicPartitionList, paused: bool) {
+        let done = if paused { self.consumer.pause(partitions) } else { self.consumer.resume(partitions) };
         if let Err(error) = done {
             tracing::warn!(error = %error, paused, "partitions cannot be paused or resumed");
         }
@@ -316,6 +321,21 @@ impl Poller {
 }
 
 impl Lane {
+    const fn new(intake: Intake) -> Self {
+        Self { intake, waiting: VecDeque::new(), partitions: Vec::new(), paused: false }
+    }
+
+    /// Takes a partition away, with what waits of it.
+    fn forget(&mut self, partition: i32) {
+        self.partitions.retain(|own| *own != partition);
+        self.waiting.retain(|(_, message)| !message.is_record_of(partition));
+    }
+
+    /// Whether it was paused, and need not be any longer.
+    fn goes_on(&mut self) -> bool {
+        self.waiting.is_empty() && std::mem::take(&mut self.paused)
+    }
+
     /// Sends what waits as far as there is room.
     fn flush(&mut self) {
         while let Some((room, _)) = self.waiting.front() {
@@ -349,5 +369,39 @@ fn raw(message: &BorrowedMessage<'_>) -> RawRecord {
         value: message.payload().map(<[u8]>::to_vec),
         headers: headers.unwrap_or_default(),
         timestamp_ms: message.timestamp().to_millis(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lane of two partitions with room for one record, into which each has put one.
+    fn full() -> (Lane, tokio::sync::mpsc::UnboundedReceiver<Message>, Arc<tokio::sync::Semaphore>) {
+        let (intake, messages, room) = Intake::new(1);
+        let record = |partition| {
+            let raw = RawRecord::default();
+            (1, Message::Record { epoch: Epoch(1), partition, offset: 0, raw })
+        };
+        let waiting = [record(0), record(2)].into();
+        let mut lane = Lane { waiting, partitions: vec![0, 2], paused: true, ..Lane::new(intake) };
+        lane.flush();
+        (lane, messages, room)
+    }
+
+    #[test]
+    fn a_lane_goes_on_once_there_is_room_for_all_that_waits() {
+        let (mut lane, _messages, room) = full();
+        assert!(!lane.goes_on());
+        room.add_permits(1);
+        lane.flush();
+        assert_eq!((lane.goes_on(), lane.goes_on()), (true, false));
+    }
+
+    #[test]
+    fn a_lane_goes_on_when_all_that_waits_is_of_partitions_that_were_taken_away() {
+        let (mut lane, _messages, _room) = full();
+        lane.forget(2);
+        assert!(lane.goes_on());
     }
 }
