@@ -31,11 +31,12 @@ simulate: ## the listener's state machines against a model of all that can fail,
 # The programs are those of the tests, so nothing is compiled twice.
 ROUNDS ?= 12
 SEED ?= 1
-crash: ## services, brokers and MySQL crash under load, and every record is counted: ROUNDS=200 SEED=1
+crash: what := rounds --rounds $(ROUNDS) --seed $(SEED)
+crash: ## services, brokers and MySQL crash under load, and every record is counted: ROUNDS=200 SEED=1, or what=rolling, what=away
 	@$(compiler)
 	cargo build --workspace --bins --tests --locked
 	programs=$${CARGO_TARGET_DIR:-target}; \
-	"$$programs/debug/fluxo-crash" --programs "$$programs/debug" --logs "$$programs/crash" --rounds $(ROUNDS) --seed $(SEED) $(with)
+	"$$programs/debug/fluxo-crash" --programs "$$programs/debug" --logs "$$programs/crash" $(what)
 
 e2e: ## the README's tour of a cluster, on a real Kubernetes of one node that dev/e2e starts; needs root
 	@$(compiler)

@@ -23,8 +23,6 @@ const CLIENTS: u64 = 48;
 const ANSWER: Duration = Duration::from_secs(8);
 /// How long a client tries one transaction: longer than anything that is done here lasts.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// The pace when there is enough already, and something still goes on.
-const PACE: Duration = Duration::from_millis(250);
 /// The most that are posted at once.
 const BATCH: usize = 40;
 
@@ -32,8 +30,9 @@ const BATCH: usize = 40;
 pub(crate) struct Load {
     http: reqwest::Client,
     urls: Vec<String>,
-    seed: u64,
+    pub(crate) seed: u64,
     enough: u64,
+    pace: Duration,
     posted: AtomicU64,
     /// Nothing happens any more.
     calm: AtomicBool,
@@ -50,10 +49,11 @@ struct Client {
 }
 
 impl Load {
-    pub(crate) fn new(urls: &[String], seed: u64, enough: u64) -> anyhow::Result<Arc<Self>> {
+    /// A load of a seed that posts so many as fast as it can, and then at a pace: a client each so long.
+    pub(crate) fn new(urls: &[String], seed: u64, enough: u64, pace: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(ANSWER).build()?;
         let (posted, calm) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Arc::new(Self { http, urls: urls.to_vec(), seed, enough, posted, calm }))
+        Ok(Self { http, urls: urls.to_vec(), seed, enough, pace, posted, calm })
     }
 
     /// Tells it that nothing happens any more.
@@ -100,7 +100,7 @@ impl Client {
                 self.post_other_content(one).await;
             }
             if self.load.posted_enough() {
-                tokio::time::sleep(PACE).await;
+                tokio::time::sleep(self.load.pace).await;
             }
         }
         self.history

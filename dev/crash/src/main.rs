@@ -8,6 +8,7 @@ mod history;
 mod load;
 mod report;
 mod round;
+mod scenario;
 mod servers;
 mod service;
 mod tables;
@@ -16,21 +17,15 @@ mod verdict;
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 
 /// Crashes services, brokers and the database under load, and looks whether anything was lost, doubled, reordered,
 /// made up, miscounted or told wrongly
 #[derive(clap::Parser)]
 struct Arguments {
-    /// How many rounds
-    #[arg(long, default_value_t = 12)]
-    rounds: u64,
-    /// The seed of the first round; each further one has the next. A round that failed is run again by its own
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// The fewest transactions of a round
-    #[arg(long, default_value_t = 5_000)]
-    transactions: u64,
+    #[command(subcommand)]
+    scenario: scenario::Scenario,
     /// Where the programs api, listener and migrations are
     #[arg(long)]
     programs: PathBuf,
@@ -43,26 +38,19 @@ struct Arguments {
     /// The port of MySQL
     #[arg(long, default_value_t = 13_406)]
     mysql_port: u16,
-    /// A file for the table of what was done and found, as Markdown
-    #[arg(long)]
-    report: Option<PathBuf>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let mut report = report::Report::new(&arguments);
+    let mut report = report::Report::default();
     let servers = servers::Servers::start(arguments.kafka_port, arguments.mysql_port).await?;
     let played = play(&arguments, &servers, &mut report).await;
     // A failure leaves them as they are, to be looked at.
     if played.is_ok() {
         servers.wipe().await?;
     }
-    let table = report.table();
-    println!("\n{table}");
-    if let Some(path) = &arguments.report {
-        std::fs::write(path, table)?;
-    }
+    println!("\n{}", report.table());
     played
 }
 
@@ -72,18 +60,7 @@ async fn play(
     report: &mut report::Report,
 ) -> anyhow::Result<()> {
     let cluster = cluster::Cluster::start(arguments, servers).await?;
-    let mut rounds = round::Rounds::new(&cluster, arguments.transactions).await?;
-    for seed in (arguments.seed..).take(usize::try_from(arguments.rounds)?) {
-        let played = rounds.play(seed).await?;
-        println!("{}", played.line());
-        let failed = played.failed();
-        report.add(played);
-        anyhow::ensure!(
-            !failed,
-            "round {seed} failed: `make crash ROUNDS=1 SEED={seed}` plays it again; logs are in {}, topic and tables \
-             are left as they are",
-            arguments.logs.display()
-        );
-    }
-    rounds.end().await
+    arguments.scenario.play(&cluster, report).await.with_context(|| {
+        format!("topic and tables are left as they are; logs are in {}", arguments.logs.display())
+    })
 }

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
-use crate::{Arguments, fault::Fault, history::Answers, round::Played, verdict::Wrong};
+use crate::{fault::Fault, history::Answers, round::Played, verdict::Wrong};
 
 /// All rounds together.
+#[derive(Default)]
 pub(crate) struct Report {
-    first_seed: u64,
     rounds: u64,
     faults: BTreeMap<Fault, u64>,
     wrong: BTreeMap<Wrong, usize>,
@@ -29,18 +29,6 @@ struct Counts {
 }
 
 impl Report {
-    pub(crate) fn new(arguments: &Arguments) -> Self {
-        Self {
-            first_seed: arguments.seed,
-            rounds: 0,
-            faults: BTreeMap::new(),
-            wrong: BTreeMap::new(),
-            answers: Answers::new(),
-            counts: Counts::default(),
-            longest: Duration::ZERO,
-        }
-    }
-
     pub(crate) fn add(&mut self, played: Played) {
         self.rounds += 1;
         for fault in played.faults {
@@ -68,8 +56,7 @@ impl Report {
     pub(crate) fn table(&self) -> String {
         let Counts { posted, accepted, not_taken, unknown, unknown_and_there, .. } = self.counts;
         let Counts { records, duplicates, rows, quarantined, .. } = self.counts;
-        let mut text =
-            format!("{} rounds from seed {}\n\n| found | |\n|---|---:|\n", self.rounds, self.first_seed);
+        let mut text = format!("| found | |\n|---|---:|\n| rounds | {} |\n", self.rounds);
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "| {name} | {value} |");

@@ -8,14 +8,13 @@ use std::{
 };
 
 use fastrand::Rng;
-use futures::future::try_join_all;
 use reqwest::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
     cluster::Cluster,
-    fault::{self, Fault},
+    fault::Fault,
     history::{Answers, Posted, Told},
     load::Load,
     tables,
@@ -23,8 +22,6 @@ use crate::{
     verdict::{Findings, Model, Round, Wrong},
 };
 
-/// How long it may take until everything is a row again.
-const RECOVERY: Duration = Duration::from_mins(2);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How many records of a round no api wrote.
 const FOREIGN: usize = 3;
@@ -35,8 +32,9 @@ const TOLD: usize = 10;
 
 /// The rounds of a campaign, and what counts from one to the next.
 pub(crate) struct Rounds<'a> {
-    cluster: &'a Cluster<'a>,
-    transactions: u64,
+    pub(crate) cluster: &'a Cluster<'a>,
+    /// How long it may take until everything is a row again.
+    recovery: Duration,
     topic: Topic,
     foreign: Arc<Foreign>,
     model: Model,
@@ -65,10 +63,10 @@ pub(crate) struct Played {
 }
 
 impl<'a> Rounds<'a> {
-    pub(crate) async fn new(cluster: &'a Cluster<'a>, transactions: u64) -> anyhow::Result<Self> {
+    pub(crate) async fn new(cluster: &'a Cluster<'a>, recovery: Duration) -> anyhow::Result<Self> {
         let rounds = Self {
             cluster,
-            transactions,
+            recovery,
             topic: Topic::new(&cluster.servers.kafka())?,
             foreign: Arc::new(Foreign::new(&cluster.servers.kafka())?),
             model: Model::default(),
@@ -80,22 +78,21 @@ impl<'a> Rounds<'a> {
         Ok(rounds)
     }
 
-    pub(crate) async fn play(&mut self, seed: u64) -> anyhow::Result<Played> {
-        let began = Instant::now();
-        let plan = fault::plan(seed);
-        let load = Load::new(&self.cluster.urls, seed, self.transactions)?;
+    /// Plays a round under a load, whose seed is its own: the load goes on until what happens has happened.
+    pub(crate) async fn play(
+        &mut self,
+        load: Load,
+        faults: Vec<Fault>,
+        happening: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<Played> {
+        let (began, seed, load) = (Instant::now(), load.seed, Arc::new(load));
         let posting = tokio::spawn(Arc::clone(&load).run());
-        let happening = async {
-            let faults = plan.iter().map(|planned| planned.happen(self.cluster));
-            let happened = try_join_all(faults).await;
-            load.calm();
-            happened
-        };
         let putting = tokio::task::spawn_blocking({
             let foreign = Arc::clone(&self.foreign);
             move || put_foreign(&foreign, seed)
         });
         let happened = happening.await;
+        load.calm();
         let history = posting.await??;
         happened?;
         let foreign = putting.await??;
@@ -117,7 +114,7 @@ impl<'a> Rounds<'a> {
 
         let mut played = Played {
             seed,
-            faults: plan.iter().map(|planned| planned.fault).collect(),
+            faults,
             posted: history.posted.len(),
             accepted: history.told(Told::Accepted),
             not_taken: history.told(Told::NotTaken),
@@ -156,9 +153,10 @@ impl<'a> Rounds<'a> {
             let stored = tables::offsets(&self.cluster.store).await;
             match (ends, stored) {
                 (Ok(ends), Ok(stored)) if ends == stored => return Ok(ends),
-                (ends, stored) if began.elapsed() > RECOVERY => anyhow::bail!(
-                    "not everything is a row after {RECOVERY:?}: the topic ends at {ends:?}, the database is at \
-                     {stored:?}"
+                (ends, stored) if began.elapsed() > self.recovery => anyhow::bail!(
+                    "not everything is a row after {:?}: the topic ends at {ends:?}, the database is at \
+                     {stored:?}",
+                    self.recovery
                 ),
                 _ => tokio::time::sleep(ASK_AGAIN).await,
             }
@@ -194,7 +192,7 @@ impl<'a> Rounds<'a> {
         loop {
             let asked = self.http.get(url).send().await.ok().map(|answer| answer.status());
             let away = asked.is_none_or(|status| status == StatusCode::SERVICE_UNAVAILABLE);
-            if !away || began.elapsed() > RECOVERY {
+            if !away || began.elapsed() > self.recovery {
                 return asked;
             }
             tokio::time::sleep(ASK_AGAIN).await;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -51,6 +51,11 @@ impl Service {
         let status = ended.with_context(|| format!("{} did not end within {GRACE:?}", self.name))??;
         ensure!(status.success(), "{} ended with {status}", self.name);
         Ok(())
+    }
+
+    /// Where it writes what it does.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
     }
 
     /// Its number.
