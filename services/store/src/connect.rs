@@ -20,9 +20,15 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Of every connection to MySQL. Gap locks of the default isolation would make writers of disjoint accounts wait for
 /// each other; a value that does not fit must be an error, whatever the server's mode; a lock is not waited for longer
-/// than a client waits for an answer.
+/// than a client waits for an answer. And a server that hears nothing of a client ends its transaction, and with it its
+/// locks, after half a minute, not after eight hours: a client whose connection leads nowhere cannot end it.
 const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10, \
+                       wait_timeout = 30, net_write_timeout = 30, \
                        sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')";
+
+/// How long a connection to MySQL is kept for nothing: the pool looks as often as that, so it ends one before the
+/// server does.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the end of connections is waited for.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -71,7 +77,7 @@ impl Store {
         // A URL that is none of MySQL's leads to no such connection.
         let port = url.parse::<MySqlConnectOptions>().map(|options| options.get_port()).unwrap_or_default();
         options.map_sqlx_mysql_pool_opts(move |pool| {
-            pool.after_connect(move |connection, _| {
+            pool.idle_timeout(IDLE_TIMEOUT).after_connect(move |connection, _| {
                 Box::pin(async move {
                     nodelay::set(port);
                     connection.execute(SESSION).await.map(|_| ())

@@ -14,6 +14,7 @@ use fluxo_store::{
     read::Filter,
     record::{Batch, Content, Entry, Move, NotRecorded, RawHeader, RawRecord, Report, Topic, Writer},
 };
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 
 /// A database with the schema and one topic, of one of the two kinds.
 struct Ledger {
@@ -63,6 +64,16 @@ impl Ledger {
         let balances = self.store.balances(&account, None).await.unwrap();
         balances.iter().map(|balance| balance.balance.to_string()).collect::<Vec<_>>().join(" ")
     }
+}
+
+#[tokio::test]
+async fn a_server_that_hears_nothing_of_a_writer_lets_go_of_its_locks_soon() {
+    let ledger = Ledger::mysql().await;
+    let sql = "SELECT @@SESSION.wait_timeout, @@SESSION.innodb_lock_wait_timeout";
+    let statement = Statement::from_string(DbBackend::MySql, sql);
+    let session = ledger.store.connection().query_one_raw(statement).await.unwrap().unwrap();
+    let seconds = |index| session.try_get_by_index::<u64>(index).unwrap();
+    assert_eq!((seconds(0), seconds(1)), (30, 10));
 }
 
 /// Runs a test on both kinds of database.
