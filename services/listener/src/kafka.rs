@@ -7,6 +7,7 @@
 mod context;
 mod identity;
 mod poll;
+mod producer;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,7 @@ use crate::{settings::GroupProtocol, sink::Epoch};
 use context::Context;
 pub use identity::{Identity, Oracle};
 use poll::Poller;
+pub use producer::{NotSent, Producer};
 
 /// How long a question to Kafka may take.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,6 +3,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
+use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fluxo_core::{
     kit::process,
@@ -77,6 +78,9 @@ pub struct ListenerSettings {
     /// How many accounts a writer remembers the balance of. At least 1
     #[arg(long, env = "FLUXO_LISTENER_REMEMBERED_ACCOUNTS", default_value = "20000")]
     pub listener_remembered_accounts: NonZeroUsize,
+    /// The topic that gets the records in quarantine. Without it they stay in the database alone
+    #[arg(long, env = "FLUXO_LISTENER_DEAD_LETTER_TOPIC")]
+    pub listener_dead_letter_topic: Option<String>,
 }
 
 /// The protocol of the consumer group.
@@ -95,6 +99,10 @@ impl process::Settings for Settings {
 
     fn check(&self) -> anyhow::Result<()> {
         self.kafka.connection()?;
+        ensure!(
+            self.listener.listener_dead_letter_topic.as_ref() != Some(&self.kafka.kafka_topic),
+            "FLUXO_LISTENER_DEAD_LETTER_TOPIC must not be FLUXO_KAFKA_TOPIC: what was refused would come back"
+        );
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The listener on a real Kafka and a real MySQL.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod dead_letters;
 mod exactly_once;
 mod flow;
 mod identity;
