@@ -3,8 +3,8 @@
 //! Layout, in suggested reading order: [`sink`] decides, without I/O, which partition goes on where and what is
 //! written when; [`resolve`] decides where a partition may go on; [`disposition`](mod@disposition) what is done about
 //! a failure; `writer` does what a sink says; [`kafka`] is the thread that polls. `forward` fills the dead-letter topic,
-//! whose records [`dead_letter`] describes. [`adopt`] is the command of a person who has decided. [`settings`] and
-//! [`metrics`] are what an operator sees.
+//! whose records [`dead_letter`] describes. [`adopt`], [`quarantine`] and [`replay`] are commands of a person.
+//! [`settings`] and [`metrics`] are what an operator sees.
 
 pub mod adopt;
 pub mod dead_letter;
@@ -12,6 +12,8 @@ pub mod disposition;
 mod forward;
 pub mod kafka;
 pub mod metrics;
+pub mod quarantine;
+pub mod replay;
 pub mod resolve;
 pub mod settings;
 pub mod sink;
@@ -49,6 +51,10 @@ pub struct Listener {
 pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     match &settings.command {
         Some(Command::Adopt(decision)) => adopt::adopt(&settings, decision).await,
+        Some(Command::Quarantine(command)) => {
+            quarantine::run(&settings, command, &mut std::io::stdout()).await
+        }
+        Some(Command::Replay(range)) => replay::replay(&settings, range, &mut std::io::stdout()).await,
         None => Listener::bind(settings).await?.serve(shutdown).await,
     }
 }

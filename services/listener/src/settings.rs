@@ -1,14 +1,18 @@
 //! The settings of the listener.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "the comments of settings are their help")]
 
+mod command;
+
 use std::{num::NonZeroUsize, time::Duration};
 
 use anyhow::ensure;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use fluxo_core::{
     kit::process,
     settings::{DatabaseSettings, KafkaSettings, RunSettings, duration},
 };
+
+pub use command::{Adopt, Bound, Command, Forward, List, Output, Quarantine, Replay, Retry, Show};
 
 /// Reads accepted transactions from Kafka and keeps them in the database, exactly once each
 #[derive(Clone, Debug, Parser)]
@@ -29,25 +33,6 @@ pub struct Settings {
     /// What to do; without it, listen
     #[command(subcommand)]
     pub command: Option<Command>,
-}
-
-/// What the listener does besides listening.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Command {
-    /// Go on with another topic, or from other offsets: after a topic was made anew, or records were lost
-    Adopt(Adopt),
-}
-
-/// From which topic and offsets to go on.
-#[derive(Clone, Debug, Args)]
-pub struct Adopt {
-    /// The id of the topic, as the listener's message or Kafka's tools print it. It must be the one that is there
-    #[arg(long)]
-    pub topic_id: String,
-    /// Where each partition goes on: `earliest` and `latest` are the ends of the log, `stored` keeps the stored offset
-    /// (moved into the log if it lies outside), and 0:17,1:4 names the offset of every partition
-    #[arg(long)]
-    pub from: String,
 }
 
 /// What only the listener has.

@@ -1,5 +1,7 @@
 //! What is in quarantine: what the dead-letter topic has yet to get, and what a person asks.
 
+use std::collections::BTreeSet;
+
 use fluxo_core::{Position, Timestamp, TopicId, TransactionId, quarantine::Reason};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
@@ -189,6 +191,29 @@ impl Store {
             .all(&self.pool)
             .await?;
         rows.into_iter().map(entry).collect()
+    }
+
+    /// The offsets from `first` to `last` of a partition whose records are in quarantine.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn quarantined_between(
+        &self,
+        topic_id: &TopicId,
+        partition: i32,
+        first: i64,
+        last: i64,
+    ) -> Result<BTreeSet<i64>, Error> {
+        let offsets: Vec<i64> = Entity::find()
+            .select_only()
+            .column(Column::Offset)
+            .filter(Column::TopicId.eq(topic_id.as_str()))
+            .filter(Column::Partition.eq(partition))
+            .filter(Column::Offset.between(first, last))
+            .into_tuple()
+            .all(&self.pool)
+            .await?;
+        Ok(offsets.into_iter().collect())
     }
 
     /// The records in quarantine at a position of topics of a name: one for each topic that had the name.
