@@ -6,7 +6,7 @@ mod command;
 use std::{num::NonZeroUsize, time::Duration};
 
 use anyhow::ensure;
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum, builder::NonEmptyStringValueParser};
 use fluxo_core::{
     kit::process,
     settings::{DatabaseSettings, KafkaSettings, RunSettings, duration},
@@ -64,7 +64,7 @@ pub struct ListenerSettings {
     #[arg(long, env = "FLUXO_LISTENER_REMEMBERED_ACCOUNTS", default_value = "20000")]
     pub listener_remembered_accounts: NonZeroUsize,
     /// The topic that gets the records in quarantine. Without it they stay in the database alone
-    #[arg(long, env = "FLUXO_LISTENER_DEAD_LETTER_TOPIC")]
+    #[arg(long, env = "FLUXO_LISTENER_DEAD_LETTER_TOPIC", value_parser = NonEmptyStringValueParser::new())]
     pub listener_dead_letter_topic: Option<String>,
 }
 
@@ -94,7 +94,20 @@ impl process::Settings for Settings {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+    use fluxo_core::kit::process::Settings as _;
+
+    #[test]
+    fn what_was_refused_cannot_come_back() {
+        let settings = |dead_letters: &str| {
+            let flags = ["listener", "--kafka-bootstrap-servers=b:9092", "--database-url=mysql://u@h/d"];
+            super::Settings::try_parse_from(flags.into_iter().chain([dead_letters]))
+        };
+        let check = |dead_letters| settings(dead_letters).unwrap().check();
+        assert!(check("--listener-dead-letter-topic=transactions.dlq").is_ok());
+        assert!(check("--listener-dead-letter-topic=transactions").is_err());
+        assert!(settings("--listener-dead-letter-topic=").is_err());
+    }
 
     #[test]
     fn the_generated_table_of_settings_is_the_one_that_was_kept() {
