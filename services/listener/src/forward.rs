@@ -19,7 +19,8 @@ use std::{
 use fluxo_core::{Timestamp, kit::shutdown::Shutdown, settings::KafkaSettings};
 use fluxo_store::{
     Error, Store,
-    quarantine::{Backlog, Place, Share},
+    quarantine::{Backlog, Entry, Place, Share},
+    record::RawRecord,
 };
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::Notify;
@@ -80,15 +81,30 @@ pub(crate) enum Interrupted {
     Kafka(String),
 }
 
-/// What became of a row.
+/// How far forwarding came.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Rows whose records the dead-letter topic has, and which are noted.
+    pub(crate) forwarded: Vec<Place>,
+    /// Rows that cannot be forwarded as they are.
+    pub(crate) refused: Vec<(Place, Refusal)>,
+    /// Why it came no further.
+    pub(crate) interrupted: Option<Interrupted>,
+}
+
+/// Why a row cannot be forwarded as it is: the topic does not take its record, or it is none that Fluxo wrote.
 #[derive(Debug)]
-pub(crate) enum Fate {
-    /// The dead-letter topic has it.
-    Forwarded,
-    /// There is no such row.
+pub(crate) struct Refusal {
+    pub(crate) reason: &'static str,
+    pub(crate) error: String,
+}
+
+/// Why a row was not forwarded.
+#[derive(Debug)]
+enum Left {
     Gone,
-    /// The topic does not take it, or it is none that Fluxo wrote.
-    Refused { reason: &'static str, error: String },
+    Refused(Refusal),
+    Interrupted(Interrupted),
 }
 
 impl Duty {
@@ -174,34 +190,30 @@ impl Forwarder {
             after = Some(last);
             let now = Instant::now();
             let due: Vec<_> = page.into_iter().filter(|place| resting.is_due(place, now)).collect();
-            let (fates, interrupted) =
-                self.sender.forward(&self.store, &due, || shutdown.is_draining()).await?;
-            for (place, fate) in fates {
-                self.note(place, &fate, resting);
+            let progress = self.sender.forward(&self.store, &due, || shutdown.is_draining()).await?;
+            self.note(&progress, resting);
+            if let Some(interrupted) = progress.interrupted {
+                return Err(interrupted);
             }
-            interrupted?;
         }
         Ok(())
     }
 
-    fn note(&self, place: Place, fate: &Fate, resting: &mut Resting) {
-        match fate {
-            Fate::Forwarded => {
-                self.metrics.forwarded();
-                resting.forget(&place);
-            }
-            Fate::Gone => resting.forget(&place),
-            Fate::Refused { reason, error } => {
-                self.metrics.not_forwarded(reason);
-                tracing::error!(
-                    kafka.topic_id = place.topic_id.as_str(),
-                    kafka.partition = place.position.partition,
-                    kafka.offset = place.position.offset,
-                    error,
-                    "a record in quarantine cannot be forwarded; it is tried again later"
-                );
-                resting.rest(place, Instant::now());
-            }
+    fn note(&self, progress: &Progress, resting: &mut Resting) {
+        for place in &progress.forwarded {
+            self.metrics.forwarded();
+            resting.forget(place);
+        }
+        for (place, Refusal { reason, error }) in &progress.refused {
+            self.metrics.not_forwarded(reason);
+            tracing::error!(
+                kafka.topic_id = place.topic_id.as_str(),
+                kafka.partition = place.position.partition,
+                kafka.offset = place.position.offset,
+                error,
+                "a record in quarantine cannot be forwarded; it is tried again later"
+            );
+            resting.rest(place.clone(), Instant::now());
         }
     }
 
@@ -227,41 +239,37 @@ impl Sender {
         Self { kafka: kafka.clone(), topic: topic.to_owned(), group: group.to_owned(), producer: None }
     }
 
-    /// Forwards rows, in their order, as long as Kafka takes them and `ends` does not say otherwise. Rows that it has are noted;
-    /// the fates are those of the rows that it came to, and the second result tells why it came no further.
+    /// Forwards rows, in their order, as long as Kafka takes them and `ends` does not say otherwise, and notes those that
+    /// the dead-letter topic has.
     ///
     /// # Errors
-    /// When nothing was begun, or what was forwarded could not be noted.
+    /// When nothing was begun, or what was forwarded could not be noted: it is forwarded again, then.
     pub(crate) async fn forward(
         &mut self,
         store: &Store,
         places: &[Place],
         ends: impl Fn() -> bool + Send + Sync,
-    ) -> Result<(Vec<(Place, Fate)>, Result<(), Interrupted>), Interrupted> {
+    ) -> Result<Progress, Interrupted> {
+        let mut progress = Progress::default();
         if places.is_empty() {
-            return Ok((Vec::new(), Ok(())));
+            return Ok(progress);
         }
-        let (producer, partitions) = self.ready().await?;
+        let ready = self.ready().await?;
         let failed = AtomicBool::new(false);
-        let sent = self.send(store, places, (producer, partitions), || failed.load(Relaxed) || ends());
-        let mut sent = std::pin::pin!(sent);
-        let (mut fates, mut forwarded, mut interrupted) = (Vec::new(), Vec::new(), Ok(()));
-        while let Some((place, outcome)) = sent.next().await {
-            match outcome {
-                Ok(fate) => {
-                    if matches!(fate, Fate::Forwarded) {
-                        forwarded.push(place.clone());
-                    }
-                    fates.push((place, fate));
-                }
-                Err(error) => {
+        let mut sent = std::pin::pin!(self.send(store, places, ready, || failed.load(Relaxed) || ends()));
+        while let Some((place, sent)) = sent.next().await {
+            match sent {
+                Ok(()) => progress.forwarded.push(place.clone()),
+                Err(Left::Gone) => {}
+                Err(Left::Refused(refusal)) => progress.refused.push((place.clone(), refusal)),
+                Err(Left::Interrupted(interrupted)) => {
                     failed.store(true, Relaxed);
-                    interrupted = Err(error);
+                    progress.interrupted = Some(interrupted);
                 }
             }
         }
-        store.note_forwarded(&forwarded, Timestamp::now()).await?;
-        Ok((fates, interrupted))
+        store.note_forwarded(&progress.forwarded, Timestamp::now()).await?;
+        Ok(progress)
     }
 
     /// Reads rows one after the other, hands each over, and tells what became of it, in their order.
@@ -271,29 +279,22 @@ impl Sender {
         places: &'s [Place],
         (producer, partitions): (Producer, i32),
         ends: impl Fn() -> bool + Send + 's,
-    ) -> impl Stream<Item = (Place, Result<Fate, Interrupted>)> + 's {
+    ) -> impl Stream<Item = (&'s Place, Result<(), Left>)> + 's {
         stream::iter(places)
             .take_while(move |_| std::future::ready(!ends()))
-            .then(move |place| async move { (place, store.quarantined(place).await) })
+            .then(move |place| async move { (place, read(store, place).await) })
             .map(move |(place, read)| {
-                let outcome = match read {
-                    Ok(Some((entry, raw))) => {
-                        // In the partition of its number, where there is one: who looks for it looks there.
-                        let partition = place.position.partition.rem_euclid(partitions);
-                        Ok(producer.send(&letter(&entry, raw, &self.group), Some(partition)))
-                    }
-                    Ok(None) => Err(Ok(Fate::Gone)),
-                    Err(error @ Error::Foreign { .. }) => {
-                        Err(Ok(Fate::Refused { reason: "foreign", error: error.to_string() }))
-                    }
-                    Err(error) => Err(Err(Interrupted::Database(error))),
-                };
+                // In the partition of its number, where there is one: who looks for it looks there.
+                let partition = place.position.partition.rem_euclid(partitions);
+                // Handed over here, not when it is awaited: so the order is that of the rows.
+                let handed_over = read
+                    .map(|(entry, raw)| producer.send(&letter(&entry, raw, &self.group), Some(partition)));
                 async move {
-                    let outcome = match outcome {
-                        Ok(acknowledged) => fate(acknowledged.await),
-                        Err(outcome) => outcome,
+                    let sent = match handed_over {
+                        Ok(acknowledged) => acknowledged.await.map(drop).map_err(Left::from),
+                        Err(left) => Err(left),
                     };
-                    (place.clone(), outcome)
+                    (place, sent)
                 }
             })
             .buffered(IN_FLIGHT)
@@ -323,11 +324,26 @@ impl Sender {
     }
 }
 
-fn fate(sent: Result<fluxo_core::Position, NotSent>) -> Result<Fate, Interrupted> {
-    match sent {
-        Ok(_) => Ok(Fate::Forwarded),
-        Err(NotSent::TooLarge(error)) => Ok(Fate::Refused { reason: "too_large", error }),
-        Err(NotSent::Refused(error)) => Ok(Fate::Refused { reason: "refused", error }),
-        Err(NotSent::Away(reason)) => Err(Interrupted::Kafka(reason)),
+async fn read(store: &Store, place: &Place) -> Result<(Entry, RawRecord), Left> {
+    match store.quarantined(place).await {
+        Ok(found) => found.ok_or(Left::Gone),
+        Err(error @ Error::Foreign { .. }) => Err(Left::refused("foreign", error.to_string())),
+        Err(error) => Err(Left::Interrupted(Interrupted::Database(error))),
+    }
+}
+
+impl Left {
+    const fn refused(reason: &'static str, error: String) -> Self {
+        Self::Refused(Refusal { reason, error })
+    }
+}
+
+impl From<NotSent> for Left {
+    fn from(not_sent: NotSent) -> Self {
+        match not_sent {
+            NotSent::TooLarge(error) => Self::refused("too_large", error),
+            NotSent::Refused(error) => Self::refused("refused", error),
+            NotSent::Away(reason) => Self::Interrupted(Interrupted::Kafka(reason)),
+        }
     }
 }

@@ -15,7 +15,7 @@ use fluxo_store::{
 
 use crate::{
     chain,
-    forward::{Fate, Sender},
+    forward::Sender,
     kafka::Producer,
     settings::{Forward, List, Quarantine, Retry, Settings},
 };
@@ -75,18 +75,15 @@ async fn forward(
         if all {
             page = store.unforwarded(&share, after.as_ref(), PAGE).await?;
         }
-        let (fates, interrupted) = sender.forward(store, &page, || false).await?;
-        for (place, fate) in &fates {
-            match fate {
-                Fate::Forwarded => forwarded += 1,
-                Fate::Gone => {}
-                Fate::Refused { error, .. } => {
-                    left += 1;
-                    writeln!(out, "{}: {error}", print::place(place))?;
-                }
-            }
+        let progress = sender.forward(store, &page, || false).await?;
+        forwarded += progress.forwarded.len();
+        left += progress.refused.len();
+        for (place, refusal) in &progress.refused {
+            writeln!(out, "{}: {}", print::place(place), refusal.error)?;
         }
-        interrupted?;
+        if let Some(interrupted) = progress.interrupted {
+            return Err(interrupted.into());
+        }
         after = page.last().cloned();
         if !all || after.is_none() {
             break;

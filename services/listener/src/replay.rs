@@ -209,9 +209,9 @@ impl Replayer<'_> {
         let mut rows = vec![heading.map(str::to_owned)];
         for (partition, tally) in &self.tallies {
             all.add(*tally);
-            rows.push(tally.row(partition.to_string()));
+            rows.push(tally.row(&partition.to_string()));
         }
-        rows.push(all.row("all".into()));
+        rows.push(all.row("all"));
         table(&rows, self.out)?;
         if all.differing > 0 {
             let reason = format!("{} records differ from their rows", all.differing);
@@ -233,11 +233,11 @@ impl Tally {
         self.newer += other.newer;
     }
 
-    fn row(self, partition: String) -> [String; 9] {
+    fn row(self, partition: &str) -> [String; 9] {
         let Self { read, present, quarantined, missing, written, refused, differing, newer } = self;
-        let [a, b, c, d, e, f, g, h] =
-            [read, present, quarantined, missing, written, refused, differing, newer].map(|n| n.to_string());
-        [partition, a, b, c, d, e, f, g, h]
+        let counts = [read, present, quarantined, missing, written, refused, differing, newer];
+        let mut cells = std::iter::once(partition.to_owned()).chain(counts.map(|count| count.to_string()));
+        std::array::from_fn(|_| cells.next().unwrap_or_default())
     }
 }
 
@@ -253,15 +253,15 @@ fn find(place: &Place, content: Result<Accepted, Undecodable>, known: &Known) ->
     };
     let id = accepted.transaction.id;
     match known.rows.get(&id) {
-        None => Finding::Missing(Content::Accepted(Box::new(accepted))),
         Some(None) => Finding::Differs(id, vec!["a value that Fluxo never wrote"]),
         Some(Some((row, of))) if of == place => match differing(&accepted, &row.accepted) {
             fields if fields.is_empty() => Finding::Present,
             fields => Finding::Differs(id, fields),
         },
-        // The row of another record with this id: of a retry, or of a conflict that ought to be in quarantine.
+        // The row of a retry with this id.
         Some(Some((row, _))) if row.accepted.content_hash == accepted.content_hash => Finding::Present,
-        Some(Some(_)) => Finding::Missing(Content::Accepted(Box::new(accepted))),
+        // Nobody's id; or another record's, so that this one ought to be in quarantine as a conflict.
+        None | Some(Some(_)) => Finding::Missing(Content::Accepted(Box::new(accepted))),
     }
 }
 
