@@ -49,7 +49,8 @@ CREATE TABLE `quarantine` (
   `recorded_at` datetime(6) NOT NULL,
   `forwarded_at` datetime(6) DEFAULT NULL,
   PRIMARY KEY (`topic_id`,`partition`,`offset`),
-  KEY `id` (`id`)
+  KEY `id` (`id`),
+  KEY `forwarded_at` (`forwarded_at`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci;
 
 CREATE TABLE `owner` (

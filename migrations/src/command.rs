@@ -100,7 +100,9 @@ fn told(error: &anyhow::Error) -> ExitCode {
 fn code(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref() {
         Some(Error::Settings(_)) => ExitCode::from(BAD_SETTINGS),
-        Some(Error::Unreachable(_) | Error::Misconfigured(_)) => ExitCode::from(UNREACHABLE),
+        Some(Error::Unreachable(_) | Error::Denied(_) | Error::Misconfigured(_)) => {
+            ExitCode::from(UNREACHABLE)
+        }
         Some(Error::Claimed { .. }) => ExitCode::from(ALREADY_CLAIMED),
         _ => ExitCode::FAILURE,
     }

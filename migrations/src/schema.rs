@@ -13,6 +13,7 @@ mod m20261121_000002_offsets;
 mod m20261121_000003_quarantine;
 mod m20261121_000004_ledger;
 mod m20261121_000005_owner;
+mod m20261122_000006_quarantine_forwarded;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_quarantine::Migration),
             Box::new(m20261121_000004_ledger::Migration),
             Box::new(m20261121_000005_owner::Migration),
+            Box::new(m20261122_000006_quarantine_forwarded::Migration),
         ]
     }
 }

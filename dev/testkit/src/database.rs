@@ -30,6 +30,17 @@ pub async fn database() -> TestDatabase {
     TestDatabase { url, name, server }
 }
 
+impl TestDatabase {
+    /// Runs a statement in it, as whoever owns the server may.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[allow(clippy::panic, reason = "a test that cannot go on has failed")]
+    pub async fn run(&self, sql: &str) {
+        run(&self.url, sql).await.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let what = format!("the database {}", self.url);

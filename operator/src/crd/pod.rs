@@ -85,8 +85,8 @@ pub struct PodTemplate {
     #[x_kube(
         validation = Rule::new("self.all(v, v.name.matches('^[A-Za-z_][A-Za-z0-9_]*$'))")
             .message("each name must be letters, digits and _, not beginning with a digit, such as FLUXO_LOG"),
-        validation = Rule::new("self.all(v, !v.name.startsWith('FLUXO_KAFKA_') && !v.name.startsWith('FLUXO_DATABASE_') && !(v.name in ['FLUXO_ADMIN_LISTEN', 'FLUXO_API_AUTH', 'FLUXO_API_KEYS_FILE', 'FLUXO_API_LISTEN', 'FLUXO_LISTENER_GROUP', 'FLUXO_SHUTDOWN_GRACE']))")
-            .message("the operator itself sets FLUXO_KAFKA_*, FLUXO_DATABASE_*, FLUXO_ADMIN_LISTEN, FLUXO_API_AUTH, FLUXO_API_KEYS_FILE, FLUXO_API_LISTEN, FLUXO_LISTENER_GROUP and FLUXO_SHUTDOWN_GRACE: remove them, and use the fields of spec.kafka, spec.mysql and spec.api"),
+        validation = Rule::new("self.all(v, !v.name.startsWith('FLUXO_KAFKA_') && !v.name.startsWith('FLUXO_DATABASE_') && !(v.name in ['FLUXO_ADMIN_LISTEN', 'FLUXO_API_AUTH', 'FLUXO_API_KEYS_FILE', 'FLUXO_API_LISTEN', 'FLUXO_LISTENER_DEAD_LETTER_TOPIC', 'FLUXO_LISTENER_GROUP', 'FLUXO_SHUTDOWN_GRACE']))")
+            .message("the operator itself sets FLUXO_KAFKA_*, FLUXO_DATABASE_*, FLUXO_ADMIN_LISTEN, FLUXO_API_AUTH, FLUXO_API_KEYS_FILE, FLUXO_API_LISTEN, FLUXO_LISTENER_DEAD_LETTER_TOPIC, FLUXO_LISTENER_GROUP and FLUXO_SHUTDOWN_GRACE: remove them, and use the fields of spec.kafka, spec.mysql and spec.api"),
     )]
     pub extra_env: Vec<EnvVar>,
     /// Annotations of the pods. Those of fluxo.dev/ are the operator's. Default: none

@@ -7,6 +7,8 @@
 mod context;
 mod identity;
 mod poll;
+mod producer;
+mod range;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +30,8 @@ use crate::{settings::GroupProtocol, sink::Epoch};
 use context::Context;
 pub use identity::{Identity, Oracle};
 use poll::Poller;
+pub use producer::{NotSent, Producer};
+pub use range::{Range, offsets_at};
 
 /// How long a question to Kafka may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -189,12 +193,16 @@ impl Consumer {
 /// # Errors
 /// When the settings cannot be used.
 pub fn outsider(kafka: &KafkaSettings) -> anyhow::Result<BaseConsumer> {
+    outsider_config(kafka)?.create().context("the settings of Kafka cannot be used")
+}
+
+fn outsider_config(kafka: &KafkaSettings) -> anyhow::Result<ClientConfig> {
     let mut config = ClientConfig::new();
     for (property, value) in kafka.connection()? {
         config.set(property, value);
     }
     config.set("group.id", "fluxo-outsider").set("enable.auto.commit", "false");
-    config.create().context("the settings of Kafka cannot be used")
+    Ok(config)
 }
 
 /// Tells what a topic is, asked by a client that is in no group. Blocks.

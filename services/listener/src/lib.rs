@@ -2,13 +2,18 @@
 //!
 //! Layout, in suggested reading order: [`sink`] decides, without I/O, which partition goes on where and what is
 //! written when; [`resolve`] decides where a partition may go on; [`disposition`](mod@disposition) what is done about
-//! a failure; `writer` does what a sink says; [`kafka`] is the thread that polls; [`adopt`] is the command of a
-//! person who has decided. [`settings`] and [`metrics`] are what an operator sees.
+//! a failure; `writer` does what a sink says; [`kafka`] is the thread that polls. `forward` fills the dead-letter topic,
+//! whose records [`dead_letter`] describes. [`adopt`], [`quarantine`] and [`replay`] are commands of a person.
+//! [`settings`] and [`metrics`] are what an operator sees.
 
 pub mod adopt;
+pub mod dead_letter;
 pub mod disposition;
+mod forward;
 pub mod kafka;
 pub mod metrics;
+pub mod quarantine;
+pub mod replay;
 pub mod resolve;
 pub mod settings;
 pub mod sink;
@@ -23,6 +28,7 @@ use fluxo_store::Store;
 use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, task::JoinSet};
 
+use forward::{Forwarder, Sender};
 use kafka::{Consumer, Intake, Membership, Oracle};
 use metrics::Metrics;
 use settings::{Command, Settings};
@@ -45,6 +51,10 @@ pub struct Listener {
 pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     match &settings.command {
         Some(Command::Adopt(decision)) => adopt::adopt(&settings, decision).await,
+        Some(Command::Quarantine(command)) => {
+            quarantine::run(&settings, command, &mut std::io::stdout()).await
+        }
+        Some(Command::Replay(range)) => replay::replay(&settings, range, &mut std::io::stdout()).await,
         None => Listener::bind(settings).await?.serve(shutdown).await,
     }
 }
@@ -134,8 +144,10 @@ async fn listen(
         kafka,
         database,
         partitions: writer::Stopped::new(partitions),
+        duty: Arc::default(),
         on_recorded,
     });
+    let mut forwarding = forward(settings, &shared, &shutdown);
     let mut writers = JoinSet::new();
     for (number, (messages, room)) in lanes.into_iter().enumerate() {
         let writer = Writer::new(number, settings, Arc::clone(&shared));
@@ -144,8 +156,29 @@ async fn listen(
     drop(shared);
     let ended = first_failure(&mut writers).await;
     drop(writers);
-    leave(consumer).await;
+    if ended.is_err() {
+        forwarding.abort_all();
+    }
+    // What Kafka has not acknowledged by then is forwarded again by whoever has its partition next.
+    let patience = settings.run.shutdown_grace / 2;
+    let _ = tokio::join!(leave(consumer), tokio::time::timeout(patience, forwarding.join_next()));
     ended
+}
+
+/// Begins to fill the dead-letter topic, if there is one.
+fn forward(settings: &Settings, shared: &Shared, shutdown: &Shutdown) -> JoinSet<()> {
+    let mut forwarding = JoinSet::new();
+    if let Some(dead_letters) = &settings.listener.listener_dead_letter_topic {
+        let forwarder = Forwarder {
+            store: shared.store.clone(),
+            topic: shared.topic.clone(),
+            sender: Sender::new(&settings.kafka, dead_letters, &settings.listener.listener_group),
+            duty: Arc::clone(&shared.duty),
+            metrics: shared.metrics.clone(),
+        };
+        forwarding.spawn(forwarder.run(shutdown.clone()));
+    }
+    forwarding
 }
 
 /// Waits for all writers, or for the first that fails.

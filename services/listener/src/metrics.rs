@@ -6,8 +6,11 @@ use std::{
     time::Duration,
 };
 
-use fluxo_core::quarantine::Reason;
-use fluxo_store::record::{NotRecorded, Report};
+use fluxo_core::{Timestamp, quarantine::Reason};
+use fluxo_store::{
+    quarantine::Backlog,
+    record::{NotRecorded, Report},
+};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -32,6 +35,10 @@ pub struct Metrics {
     age: Histogram,
     alone: Counter<u64, AtomicU64>,
     stopped: Family<Because, Gauge<i64, AtomicI64>>,
+    forwarded: Counter<u64, AtomicU64>,
+    not_forwarded: Family<Because, Counter<u64, AtomicU64>>,
+    unforwarded: Gauge<i64, AtomicI64>,
+    unforwarded_age: Gauge<i64, AtomicI64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,6 +63,10 @@ impl Metrics {
             age: Histogram::new(exponential_buckets(0.002, 2.0, 16)),
             alone: Counter::default(),
             stopped: Family::default(),
+            forwarded: Counter::default(),
+            not_forwarded: Family::default(),
+            unforwarded: Gauge::default(),
+            unforwarded_age: Gauge::default(),
         };
         registry.register(
             "records",
@@ -95,7 +106,33 @@ impl Metrics {
             "Partitions that wait for a person to decide",
             metrics.stopped.clone(),
         );
+        metrics.register_forwarding(registry);
         metrics
+    }
+
+    fn register_forwarding(&self, registry: &mut Registry) {
+        registry.register(
+            "forwarded",
+            "Records in quarantine that the dead-letter topic has got",
+            self.forwarded.clone(),
+        );
+        registry.register(
+            "not_forwarded",
+            "Times that forwarding failed: of one record (too_large, refused, foreign) or of all (kafka, database)",
+            self.not_forwarded.clone(),
+        );
+        registry.register(
+            "unforwarded_records",
+            "Records in quarantine, of this listener's partitions, that the dead-letter topic has yet to get; at most \
+             10000 are counted",
+            self.unforwarded.clone(),
+        );
+        registry.register_with_unit(
+            "unforwarded_age",
+            "How long the oldest of them waits",
+            Unit::Seconds,
+            self.unforwarded_age.clone(),
+        );
     }
 
     /// A batch was recorded.
@@ -133,6 +170,23 @@ impl Metrics {
         self.stopped.get_or_create(&Because { reason }).inc_by(by);
     }
 
+    /// The dead-letter topic has got a record.
+    pub fn forwarded(&self) {
+        self.forwarded.inc();
+    }
+
+    /// Forwarding failed for a reason.
+    pub fn not_forwarded(&self, reason: &'static str) {
+        self.not_forwarded.get_or_create(&Because { reason }).inc();
+    }
+
+    /// This much the dead-letter topic has yet to get.
+    pub fn backlog(&self, backlog: &Backlog, now: Timestamp) {
+        let age = backlog.oldest.map_or(0, |oldest| now.since(oldest).as_secs());
+        self.unforwarded.set(i64::try_from(backlog.rows).unwrap_or(i64::MAX));
+        self.unforwarded_age.set(i64::try_from(age).unwrap_or(i64::MAX));
+    }
+
     fn outcome(family: &Family<Outcome, Counter<u64, AtomicU64>>, outcome: &'static str, count: usize) {
         if count > 0 {
             family.get_or_create(&Outcome { outcome }).inc_by(count as u64);
@@ -167,6 +221,9 @@ mod tests {
             Stop::NewerVersion { offset: 0, version: 2 },
         ] {
             metrics.stopped(stop.label(), 1);
+        }
+        for reason in ["too_large", "refused", "foreign", "kafka", "database"] {
+            metrics.not_forwarded(reason);
         }
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();

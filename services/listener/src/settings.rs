@@ -1,13 +1,18 @@
 //! The settings of the listener.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "the comments of settings are their help")]
 
+mod command;
+
 use std::{num::NonZeroUsize, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use anyhow::ensure;
+use clap::{Args, Parser, ValueEnum, builder::NonEmptyStringValueParser};
 use fluxo_core::{
     kit::process,
     settings::{DatabaseSettings, KafkaSettings, RunSettings, duration},
 };
+
+pub use command::{Adopt, Bound, Command, Forward, List, Output, Quarantine, Replay, Retry, Show};
 
 /// Reads accepted transactions from Kafka and keeps them in the database, exactly once each
 #[derive(Clone, Debug, Parser)]
@@ -28,25 +33,6 @@ pub struct Settings {
     /// What to do; without it, listen
     #[command(subcommand)]
     pub command: Option<Command>,
-}
-
-/// What the listener does besides listening.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Command {
-    /// Go on with another topic, or from other offsets: after a topic was made anew, or records were lost
-    Adopt(Adopt),
-}
-
-/// From which topic and offsets to go on.
-#[derive(Clone, Debug, Args)]
-pub struct Adopt {
-    /// The id of the topic, as the listener's message or Kafka's tools print it. It must be the one that is there
-    #[arg(long)]
-    pub topic_id: String,
-    /// Where each partition goes on: `earliest` and `latest` are the ends of the log, `stored` keeps the stored offset
-    /// (moved into the log if it lies outside), and 0:17,1:4 names the offset of every partition
-    #[arg(long)]
-    pub from: String,
 }
 
 /// What only the listener has.
@@ -77,6 +63,9 @@ pub struct ListenerSettings {
     /// How many accounts a writer remembers the balance of. At least 1
     #[arg(long, env = "FLUXO_LISTENER_REMEMBERED_ACCOUNTS", default_value = "20000")]
     pub listener_remembered_accounts: NonZeroUsize,
+    /// The topic that gets the records in quarantine. Without it they stay in the database alone
+    #[arg(long, env = "FLUXO_LISTENER_DEAD_LETTER_TOPIC", value_parser = NonEmptyStringValueParser::new())]
+    pub listener_dead_letter_topic: Option<String>,
 }
 
 /// The protocol of the consumer group.
@@ -95,13 +84,30 @@ impl process::Settings for Settings {
 
     fn check(&self) -> anyhow::Result<()> {
         self.kafka.connection()?;
+        ensure!(
+            self.listener.listener_dead_letter_topic.as_ref() != Some(&self.kafka.kafka_topic),
+            "FLUXO_LISTENER_DEAD_LETTER_TOPIC must not be FLUXO_KAFKA_TOPIC: what was refused would come back"
+        );
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+    use fluxo_core::kit::process::Settings as _;
+
+    #[test]
+    fn what_was_refused_cannot_come_back() {
+        let settings = |dead_letters: &str| {
+            let flags = ["listener", "--kafka-bootstrap-servers=b:9092", "--database-url=mysql://u@h/d"];
+            super::Settings::try_parse_from(flags.into_iter().chain([dead_letters]))
+        };
+        let check = |dead_letters| settings(dead_letters).unwrap().check();
+        assert!(check("--listener-dead-letter-topic=transactions.dlq").is_ok());
+        assert!(check("--listener-dead-letter-topic=transactions").is_err());
+        assert!(settings("--listener-dead-letter-topic=").is_err());
+    }
 
     #[test]
     fn the_generated_table_of_settings_is_the_one_that_was_kept() {

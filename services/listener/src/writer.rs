@@ -24,6 +24,7 @@ use tracing::Instrument as _;
 use crate::{
     OnRecorded, chain,
     disposition::{Disposition, of_database},
+    forward::Duty,
     kafka::{Command, Consumer, Identity, Message, Oracle, room_of},
     metrics::Metrics,
     resolve::{Decision, decide},
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) kafka: Condition,
     pub(crate) database: Condition,
     pub(crate) partitions: Stopped,
+    pub(crate) duty: Arc<Duty>,
     pub(crate) on_recorded: Option<OnRecorded>,
 }
 
@@ -158,8 +160,14 @@ impl Writer {
                 self.sink.handle(Event::Fetched { epoch, record }, now);
                 return Ok(room as usize);
             }
-            Some(Message::Assigned(partition)) => self.sink.handle(Event::Assigned(vec![partition]), now),
-            Some(Message::Revoked(partition)) => self.sink.handle(Event::Revoked(vec![partition]), now),
+            Some(Message::Assigned(partition)) => {
+                self.shared.duty.assigned(partition);
+                self.sink.handle(Event::Assigned(vec![partition]), now);
+            }
+            Some(Message::Revoked(partition)) => {
+                self.shared.duty.revoked(partition);
+                self.sink.handle(Event::Revoked(vec![partition]), now);
+            }
             Some(Message::Failed { partition, epoch }) => {
                 self.sink.handle(Event::FetchFailed { partition, epoch }, now);
             }
@@ -245,6 +253,9 @@ impl Writer {
                 for reason in &report.refused {
                     tracing::warn!(reason = reason.as_str(), "a record went to quarantine");
                 }
+                if !report.refused.is_empty() {
+                    self.shared.duty.wake();
+                }
                 if let Some(told) = &self.shared.on_recorded {
                     let sizes = entries.iter().map(|entry| entry.raw.value.as_ref().map_or(0, Vec::len));
                     told(entries.len(), sizes.sum());
@@ -277,6 +288,7 @@ async fn resolve(shared: &Arc<Shared>, partitions: Vec<i32>) -> Result<Resolved,
         .await
         .map_err(|error| Unresolved::Fatal(error.to_string()))?
         .map_err(|error| Unresolved::KafkaAway(format!("{error:#}")))?;
+    shared.duty.counted(found.partitions);
     loop {
         let stored = in_time(shared.store.offsets(&shared.topic)).await?;
         let (mut known, mut begun) = (Vec::new(), BTreeMap::new());

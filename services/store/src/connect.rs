@@ -1,6 +1,6 @@
 //! Opens the database: MySQL, or a SQLite file for the demo.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use fluxo_core::settings::{DatabaseSettings, DatabaseTls};
 use sea_orm::{
@@ -39,6 +39,7 @@ pub struct Store {
     pub(crate) pool: DatabaseConnection,
     /// Whose it must be; `None` when anybody's will do.
     pub(crate) owner: Option<String>,
+    settings: Arc<DatabaseSettings>,
 }
 
 impl Store {
@@ -85,7 +86,7 @@ impl Store {
             })
         });
         let pool = Database::connect(options).await?;
-        Ok(Self { pool, owner: settings.database_owner.clone() })
+        Ok(Self { pool, owner: settings.database_owner.clone(), settings: Arc::new(settings.clone()) })
     }
 
     /// Waits until the database answers, and tells each failure that may pass to `waiting`.
@@ -109,8 +110,22 @@ impl Store {
     /// # Errors
     /// When it does not answer, the schema is not there, or it is another's.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.pool.execute_unprepared("SELECT 1 FROM offsets LIMIT 1").await?;
+        let answer = self.pool.execute_unprepared("SELECT 1 FROM offsets LIMIT 1").await;
+        self.renewing_password(answer.map_err(Error::from))?;
         self.refuse_others().await
+    }
+
+    /// Passes an answer on. If it is that the user is not let in, connections to come take the password that its file
+    /// has now: it may have been changed while this process runs.
+    pub(crate) fn renewing_password<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        if let (Err(Error::Denied(_)), DbBackend::MySql, Ok(Some(password))) =
+            (&answer, self.backend(), self.settings.password())
+        {
+            let pool = self.pool.get_mysql_connection_pool();
+            let options = pool.connect_options().as_ref().clone();
+            pool.set_connect_options(options.password(password.expose_secret()));
+        }
+        answer
     }
 
     /// Ends its connections, without waiting long for a server that may be gone.

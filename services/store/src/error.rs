@@ -11,8 +11,11 @@ pub enum Error {
     /// It answered that it cannot do this at the moment: read-only, full, locked, shutting down. Trying again may help.
     #[error("the database cannot do this now")]
     Unable(#[source] DbErr),
-    /// It will not serve these settings: a wrong password, an unknown database, a missing grant or table. A person
-    /// must act.
+    /// It does not let the user in: a wrong password, or one that was changed while this process runs; a user who is
+    /// locked, or may not use this database. Trying again may help, once the file with the password is renewed.
+    #[error("the database does not let this user in")]
+    Denied(#[source] DbErr),
+    /// It will not serve these settings: an unknown database, a missing grant or table. A person must act.
     #[error("the database refuses these settings")]
     Misconfigured(#[source] DbErr),
     /// A unique key is there already.
@@ -46,11 +49,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same may succeed later without anybody changing a setting.
+    /// Whether the same may succeed later without anybody changing a setting or a password.
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Unable(_) | Self::Claimed { .. } => true,
-            Self::Misconfigured(_)
+            Self::Denied(_)
+            | Self::Misconfigured(_)
             | Self::Duplicate(_)
             | Self::Statement(_)
             | Self::Foreign { .. }
@@ -63,6 +67,7 @@ impl Error {
         match self {
             Self::Unreachable(_) => "unreachable",
             Self::Unable(_) => "unable",
+            Self::Denied(_) => "denied",
             Self::Misconfigured(_) => "misconfigured",
             Self::Duplicate(_) => "duplicate",
             Self::Statement(_) => "statement",
@@ -75,9 +80,21 @@ impl Error {
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        match sort(&error) {
+        Self::sorted(sort(&error), error)
+    }
+}
+
+impl Error {
+    /// The failure that MySQL's error with a number is, for whoever asks what is done about it.
+    pub fn of_mysql(number: u16) -> Self {
+        Self::sorted(sort_mysql(number), DbErr::Custom(format!("error {number}")))
+    }
+
+    fn sorted(sort: Sort, error: DbErr) -> Self {
+        match sort {
             Sort::Unreachable => Self::Unreachable(error),
             Sort::Unable => Self::Unable(error),
+            Sort::Denied => Self::Denied(error),
             Sort::Misconfigured => Self::Misconfigured(error),
             Sort::Duplicate => Self::Duplicate(error),
             Sort::Statement => Self::Statement(error),
@@ -89,6 +106,7 @@ impl From<DbErr> for Error {
 enum Sort {
     Unreachable,
     Unable,
+    Denied,
     Misconfigured,
     Duplicate,
     Statement,
@@ -131,16 +149,16 @@ fn sort_sqlx(error: &SqlxError) -> Sort {
 /// By the numbers of MySQL's reference of server errors.
 const fn sort_mysql(number: u16) -> Sort {
     match number {
-        // Access denied (to the server, the database, a table, a column), unknown database, table or column,
-        // host not allowed, account locked, password expired, no common way to log in.
-        1044 | 1045 | 1049 | 1054 | 1130 | 1142 | 1143 | 1146 | 1227 | 1251 | 1698 | 1820 | 1862 | 3118
-        | 3159 => Sort::Misconfigured,
+        // Access denied to the server or the database, host not allowed, account locked, password expired.
+        1044 | 1045 | 1130 | 1698 | 1820 | 1862 | 3118 => Sort::Denied,
+        // Access denied to a table or a column, unknown database, table or column, no common way to log in.
+        1049 | 1054 | 1142 | 1143 | 1146 | 1227 | 1251 | 3159 => Sort::Misconfigured,
         1062 | 1586 => Sort::Duplicate,
         // The server shuts down, ended the connection or the statement.
         1053 | 1077 | 1079 | 1152 | 1158..=1161 | 1184 | 1927 | 3169 => Sort::Unreachable,
         // Too many connections, disk or table full, lock wait, deadlock, read-only, out of memory, query ended.
         1021 | 1037 | 1038 | 1040 | 1041 | 1114 | 1203 | 1205 | 1206 | 1213 | 1226 | 1290 | 1317 | 1036
-        | 1614 | 1637 | 1792 | 1836 | 3024 | 3058 | 3100 | 3101 | 3572 => Sort::Unable,
+        | 1614 | 1637 | 1792 | 1836 | 3024 | 3058 | 3100 | 3101 | 3572 | 3675 => Sort::Unable,
         _ => Sort::Statement,
     }
 }
@@ -162,7 +180,8 @@ mod tests {
     #[test]
     fn what_mysql_answers_is_sorted_by_what_can_be_done() {
         for (number, sort) in [
-            (1045, Sort::Misconfigured),
+            (1044, Sort::Denied),
+            (1045, Sort::Denied),
             (1049, Sort::Misconfigured),
             (1142, Sort::Misconfigured),
             (1146, Sort::Misconfigured),
@@ -172,7 +191,11 @@ mod tests {
             (1213, Sort::Unable),
             (1290, Sort::Unable),
             (1836, Sort::Unable),
+            (1021, Sort::Unable),
             (1114, Sort::Unable),
+            (3675, Sort::Unable),
+            (1317, Sort::Unable),
+            (3024, Sort::Unable),
             (1053, Sort::Unreachable),
             (1064, Sort::Statement),
         ] {

@@ -32,8 +32,9 @@ impl Store {
     /// # Errors
     /// When the database fails, or is another's.
     pub async fn offsets(&self, topic: &str) -> Result<StoredOffsets, Error> {
-        self.refuse_others().await?;
-        let rows = offset::Entity::find().filter(offset::Column::Topic.eq(topic)).all(&self.pool).await?;
+        self.renewing_password(self.refuse_others().await)?;
+        let rows = offset::Entity::find().filter(offset::Column::Topic.eq(topic)).all(&self.pool).await;
+        let rows = self.renewing_password(rows.map_err(Error::from))?;
         rows.into_iter()
             .map(|row| {
                 let foreign = Error::Foreign { table: "offsets", column: "topic_id" };

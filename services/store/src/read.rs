@@ -8,6 +8,8 @@ mod fate;
 mod list;
 mod row;
 
+use std::collections::HashMap;
+
 use fluxo_core::{
     Accepted, Account, Balance, ContentHash, Currency, Kind, Timestamp, TransactionId, quarantine::Reason,
 };
@@ -15,10 +17,12 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 pub use cursor::Cursor;
 
-use crate::{Error, Store, entity::transaction};
+use crate::{Error, Store, entity::transaction, quarantine::Place};
 
 /// The most rows that a list or a statement gives at once.
 pub const LIMIT_MAX: usize = 1_000;
+/// The most ids of one statement.
+const KEYS_MAX: usize = 128;
 
 /// A transaction that is a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +98,27 @@ impl Store {
             .one(&self.pool)
             .await?;
         row.map(Recorded::try_from).transpose()
+    }
+
+    /// The rows with ids, each with the place of its record; `None` for one that Fluxo never wrote. Ids without a row are
+    /// left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rows(
+        &self,
+        ids: &[TransactionId],
+    ) -> Result<HashMap<TransactionId, Option<(Recorded, Place)>>, Error> {
+        let mut rows = HashMap::with_capacity(ids.len());
+        for ids in ids.chunks(KEYS_MAX) {
+            let ids = ids.iter().map(|id| id.as_uuid());
+            let found = transaction::Entity::find().filter(transaction::Column::Id.is_in(ids));
+            for row in found.all(&self.pool).await? {
+                let (id, place) = (row.id, row::place(&row));
+                rows.insert(id.into(), Recorded::try_from(row).ok().zip(place));
+            }
+        }
+        Ok(rows)
     }
 
     /// The rows of an account in a currency with `account_seq` above `after`, in that order, at most `limit` (1 to

@@ -11,6 +11,7 @@ use fluxo_migrations::{Migrator, MigratorTrait};
 use fluxo_store::{
     Store,
     offsets::{StoredOffset, StoredOffsets},
+    quarantine::{self, Backlog, Share},
     read::Filter,
     record::{Batch, Content, Entry, Move, NotRecorded, RawHeader, RawRecord, Report, Topic, Writer},
 };
@@ -97,6 +98,8 @@ on_both! {
     what_is_no_message_goes_to_quarantine_with_its_bytes_and_may_come_again
     a_batch_of_thousands_is_one_transaction
     two_writers_at_the_same_accounts_both_come_to_their_end
+    a_batch_that_moves_nothing_writes_what_is_missing_and_leaves_the_offset
+    what_is_in_quarantine_is_dealt_out_counted_and_noted
 }
 
 fn topic() -> Topic {
@@ -274,4 +277,50 @@ async fn two_writers_at_the_same_accounts_both_come_to_their_end(ledger: Ledger)
     };
     tokio::join!(write(0), write(1));
     assert_eq!(ledger.balance("ana").await, "400.00");
+}
+
+async fn a_batch_that_moves_nothing_writes_what_is_missing_and_leaves_the_offset(ledger: Ledger) {
+    let mut writer = ledger.writer();
+    record(&mut writer, &batch(0, 0, vec![draft("ana", 1, "10"), draft("ana", 2, "1")])).await.unwrap();
+    let again = vec![draft("ana", 1, "10"), draft("ana", 3, "5"), Content::Refused(Reason::NotOurs)];
+    let again = Batch { moves: Vec::new(), ..batch(0, 0, again) };
+    let report = record(&mut writer, &again).await.unwrap();
+    assert_eq!((report.recorded, report.duplicates, report.refused), (1, 1, vec![Reason::NotOurs]));
+    assert_eq!((ledger.balance("ana").await, ledger.next_offset(0).await), ("16.00".into(), 2));
+}
+
+async fn what_is_in_quarantine_is_dealt_out_counted_and_noted(ledger: Ledger) {
+    let mut writer = ledger.writer();
+    for partition in 0..2 {
+        let mut contents = vec![Content::Refused(Reason::NotOurs); 20];
+        contents[7] = draft("ana", 1, "10");
+        record(&mut writer, &batch(partition, 0, contents)).await.unwrap();
+    }
+    let share = |partitions, held: &[i32]| Share { topic: "t".into(), partitions, held: held.into() };
+    let count = async |share: &Share| ledger.store.backlog(share).await.unwrap().rows;
+    // The second one has the same transaction once more, which is no refusal.
+    assert_eq!((count(&share(2, &[0])).await, count(&share(2, &[1])).await), (19, 19));
+    // Of a topic that has fewer partitions now, somebody has the rows of each that is gone.
+    assert_eq!((count(&share(1, &[0])).await, count(&share(2, &[])).await), (38, 0));
+    let all = share(2, &[0, 1]);
+    let mut places = Vec::new();
+    loop {
+        let page = ledger.store.unforwarded(&all, places.last(), 7).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        places.extend(page);
+    }
+    assert!(places.len() == 38 && places.is_sorted(), "{places:?}");
+    let (entry, raw) = ledger.store.quarantined(&places[0]).await.unwrap().unwrap();
+    assert_eq!((entry.reason, entry.forwarded_at, raw.timestamp_ms), (Reason::NotOurs, None, Some(1)));
+    assert_eq!((raw.value, raw.headers[0].value.clone()), (Some(vec![0xff, 0, 1]), Some(vec![0xfe])));
+
+    ledger.store.note_forwarded(&places[..30], now()).await.unwrap();
+    assert_eq!(ledger.store.unforwarded(&all, None, 100).await.unwrap(), places[30..]);
+    assert_eq!(ledger.store.quarantined(&places[0]).await.unwrap().unwrap().0.forwarded_at, Some(now()));
+    let Backlog { rows, oldest } = ledger.store.backlog(&all).await.unwrap();
+    assert!(rows == 8 && oldest.is_some());
+    let filter = quarantine::Filter { waiting: true, ..quarantine::Filter::default() };
+    assert_eq!(ledger.store.quarantine(&filter, 5).await.unwrap().len(), 5);
 }

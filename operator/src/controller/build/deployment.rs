@@ -65,6 +65,7 @@ pub(super) fn listener(pipeline: &ValidatedPipeline) -> Deployment {
     environment.kafka(pipeline);
     environment.database(pipeline, &pipeline.database.listener, listener.connections);
     environment.set("FLUXO_LISTENER_GROUP", &listener.group);
+    environment.set("FLUXO_LISTENER_DEAD_LETTER_TOPIC", &pipeline.topics.dead_letter.name);
     let template = template(pipeline, Component::Listener, environment, listener.resources.clone());
     let mut serving = serving(template, LISTENER_GRACE + LAST, |container| {
         container.ports = Some(vec![port(ADMIN, ADMIN_PORT)]);

@@ -14,6 +14,19 @@ pub const UNREACHABLE: u8 = 69;
 /// The code of a database that is another's (`EX_NOPERM` of sysexits.h): a person must decide.
 pub const ALREADY_CLAIMED: u8 = 77;
 
+/// The code of a check that found data which differs from what it ought to be (`EX_DATAERR` of sysexits.h).
+pub const DIFFERING: u8 = 65;
+
+/// An end with a code of its own.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Ended {
+    /// The code.
+    pub code: u8,
+    /// Why it ended.
+    pub reason: String,
+}
+
 /// Settings of a service: what it runs with, and what its process runs in.
 pub trait Settings: Parser {
     /// The part that every process has.
@@ -31,7 +44,7 @@ pub trait Settings: Parser {
 /// Runs a service: parses its settings, starts logs and traces, and runs `serve` until it ends or is told to.
 ///
 /// # Errors
-/// Exit code 64 for bad settings, 1 for a failure, which is logged with its causes.
+/// Exit code 64 for bad settings, that of [`Ended`], 1 for any other failure, which is logged with its causes.
 pub fn main<S: Settings>(
     service: &'static str,
     serve: impl AsyncFnOnce(S, Shutdown) -> anyhow::Result<()>,
@@ -69,8 +82,12 @@ pub fn main<S: Settings>(
             tracing::info!("{service} ended");
         }
         telemetry.flush().await;
-        ended.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+        ended.map_or_else(|error| code(&error), |()| ExitCode::SUCCESS)
     })
+}
+
+fn code(error: &anyhow::Error) -> ExitCode {
+    error.downcast_ref::<Ended>().map_or(ExitCode::FAILURE, |ended| ExitCode::from(ended.code))
 }
 
 #[allow(clippy::print_stderr, reason = "there are no logs yet")]

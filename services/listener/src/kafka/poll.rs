@@ -356,7 +356,7 @@ impl Message {
 }
 
 /// Copies a record out of librdkafka's memory.
-fn raw(message: &BorrowedMessage<'_>) -> RawRecord {
+pub(super) fn raw(message: &BorrowedMessage<'_>) -> RawRecord {
     let headers = message.headers().map(|headers| {
         let header = |header: rdkafka::message::Header<'_, &[u8]>| RawHeader {
             name: header.key.to_owned(),

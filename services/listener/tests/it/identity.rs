@@ -1,7 +1,7 @@
 //! A topic that was made anew, records that are gone, servers that are away.
 
 use fluxo_listener::{adopt::adopt, kafka, settings::Adopt};
-use fluxo_testkit::eventually;
+use fluxo_testkit::{Link, eventually};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -150,4 +150,40 @@ async fn an_unknown_database_and_a_wrong_password_end_it_with_a_clear_error() {
         assert!(error.contains(said), "{error}");
         assert!(!error.contains("wrong@"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_password_that_was_changed_is_read_again_without_a_restart() {
+    let pipeline = Pipeline::new(1).await;
+    let (_, place) = pipeline.database.url.split_once('@').unwrap();
+    let (server, name) = place.split_once('/').unwrap();
+    let user = name.trim_start_matches("fluxo_test_");
+    let set = async |verb: &str, password: &str| {
+        pipeline.database.run(&format!("{verb} USER '{user}'@'%' IDENTIFIED BY '{password}'")).await;
+    };
+    set("CREATE", "first").await;
+    pipeline.database.run(&format!("GRANT ALL ON {name}.* TO '{user}'@'%'")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "first\n").unwrap();
+    let link = Link::to(server);
+    let url = format!("--database-url=mysql://{user}@{}/{name}", link.address());
+    let listener = pipeline.listen(&[&url, &format!("--database-password-file={}", file.display())]).await;
+    pipeline.send(&transaction("ana", "1"));
+    pipeline.flush();
+    pipeline.balance_after("ana", 1).await;
+
+    // Connections that are open stay open: so they are cut.
+    set("ALTER", "second").await;
+    link.refuses();
+    pipeline.send(&transaction("ana", "1"));
+    pipeline.flush();
+    listener.until_readiness_has("database:").await;
+    link.passes();
+    listener.until_readiness_has("the database does not let this user in").await;
+    std::fs::write(&file, "second\n").unwrap();
+    pipeline.balance_after("ana", 2).await;
+    listener.until_ready().await;
+    listener.stop().await;
+    pipeline.database.run(&format!("DROP USER '{user}'@'%'")).await;
 }

@@ -10,10 +10,15 @@ use fluxo_core::{
 };
 use fluxo_listener::{Listener, settings::Settings};
 use fluxo_migrations::{Migrator, MigratorTrait};
-use fluxo_store::Store;
+use fluxo_store::{
+    Store,
+    record::{RawHeader, RawRecord},
+};
 use fluxo_testkit::{TestDatabase, TestTopic, eventually};
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    message::{Header, Headers as _, OwnedHeaders},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 use tokio::task::JoinHandle;
@@ -122,6 +127,16 @@ impl Pipeline {
         }
     }
 
+    /// Puts a record on the topic, into the partition of its key, whatever it has.
+    pub(crate) fn send_record(&self, record: &RawRecord) {
+        let mut sent = BaseRecord::to(&self.topic.name);
+        (sent.key, sent.payload) = (record.key.as_deref(), record.value.as_deref());
+        sent.headers = Some(record.headers.iter().fold(OwnedHeaders::new(), |all, header| {
+            all.insert(Header { key: &header.name, value: header.value.as_deref() })
+        }));
+        self.producer.send::<[u8], [u8]>(sent).map_err(|(error, _)| error).unwrap();
+    }
+
     /// Waits until everything that was sent is acknowledged.
     pub(crate) fn flush(&self) {
         self.producer.flush(PATIENCE).unwrap();
@@ -156,6 +171,14 @@ impl Serving {
 }
 
 impl Running {
+    /// The value of a metric; 0 for one that was never counted.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let text =
+            reqwest::get(format!("http://{}/metrics", self.admin)).await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
     /// What `/readyz` answers.
     pub(crate) async fn readiness(&self) -> String {
         let answer = reqwest::get(format!("http://{}/readyz", self.admin)).await.unwrap();
@@ -184,6 +207,42 @@ impl Running {
     pub(crate) async fn ended(self) -> anyhow::Result<()> {
         tokio::time::timeout(PATIENCE, self.task).await.expect("it ends in time").unwrap()
     }
+}
+
+/// Everything that is on a topic now: partition, offset and record.
+pub(crate) fn records_of(topic: &TestTopic) -> Vec<(i32, i64, RawRecord)> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &topic.bootstrap_servers)
+        .set("group.id", "reader")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(&topic.name), PATIENCE).unwrap();
+    let (mut from_start, mut left) = (TopicPartitionList::new(), 0);
+    for partition in metadata.topics()[0].partitions() {
+        from_start.add_partition_offset(&topic.name, partition.id(), Offset::Beginning).unwrap();
+        let (start, end) = consumer.fetch_watermarks(&topic.name, partition.id(), PATIENCE).unwrap();
+        left += end - start;
+    }
+    consumer.assign(&from_start).unwrap();
+    let next = |_| {
+        let message = consumer.poll(PATIENCE).expect("a record in time").unwrap();
+        let headers = message.headers().map(|headers| {
+            let header = |header: Header<'_, &[u8]>| RawHeader {
+                name: header.key.to_owned(),
+                value: header.value.map(<[u8]>::to_vec),
+            };
+            headers.iter().map(header).collect()
+        });
+        let record = RawRecord {
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.unwrap_or_default(),
+            timestamp_ms: message.timestamp().to_millis(),
+        };
+        (message.partition(), message.offset(), record)
+    };
+    (0..left).map(next).collect()
 }
 
 /// A transaction in BRL: money out when the amount begins with `-`.

@@ -1,11 +1,12 @@
 //! From a row to the domain. A table can hold what Fluxo never wrote, so every value is parsed again.
 
 use fluxo_core::{
-    Accepted, Account, Balance, Client, Currency, Description, Kind, Metadata, Money, Transaction,
+    Accepted, Account, Balance, Client, Currency, Description, Kind, Metadata, Money, Position, TopicId,
+    Transaction,
 };
 
 use super::Recorded;
-use crate::{Error, entity::transaction};
+use crate::{Error, entity::transaction, quarantine::Place};
 
 /// A value of `transactions` that Fluxo never wrote.
 pub(super) const fn foreign(column: &'static str) -> Error {
@@ -47,6 +48,12 @@ impl TryFrom<transaction::Model> for Recorded {
             recorded_at: row.recorded_at.into(),
         })
     }
+}
+
+/// Where the record of a row lies; `None` for what Fluxo never wrote.
+pub(super) fn place(row: &transaction::Model) -> Option<Place> {
+    let position = Position { partition: row.partition, offset: row.offset };
+    Some(Place { topic_id: TopicId::parse(&row.topic_id)?, position })
 }
 
 /// `None` for anything but an object of strings.

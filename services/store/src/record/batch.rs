@@ -16,7 +16,8 @@ pub struct Topic {
 pub struct Batch {
     /// Where they were read from.
     pub topic: Topic,
-    /// One for each partition in it, ordered by partition, so that two writers never wait for each other.
+    /// One for each partition in it, ordered by partition, so that two writers never wait for each other. None for
+    /// records that are read again below the stored offsets.
     pub moves: Vec<Move>,
     /// The records, each partition's in its order.
     pub entries: Vec<Entry>,
