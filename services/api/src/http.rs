@@ -12,6 +12,7 @@ mod observe;
 mod parameters;
 mod preference;
 pub(crate) mod problem;
+mod reversal;
 mod submit;
 mod transaction;
 
@@ -66,6 +67,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(submit::submit))
         .routes(routes!(batch::submit_batch))
         .routes(routes!(transaction::transaction))
+        .routes(routes!(reversal::reverse))
         .routes(routes!(account::transactions))
         .routes(routes!(account::balance))
         .routes(routes!(account::statement))

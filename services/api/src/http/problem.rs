@@ -225,7 +225,7 @@ impl Problem {
             Self::RateLimited(_) | Self::Backlog => "nothing was sent; see Retry-After".into(),
             Self::Internal => "the reason is in the logs of the api".into(),
             Self::KafkaAway | Self::Abandoned => "nothing was written; it is safe to try again".into(),
-            Self::DatabaseAway => "transactions are still accepted; reads have to wait for it".into(),
+            Self::DatabaseAway => "transactions are still accepted; reads and reversals have to wait for it".into(),
             Self::OutcomeUnknown(_) => {
                 "the transaction may or may not be written. With an Idempotency-Key it is safe to send it again; \
                  without one, do not: ask for it at Location"

@@ -11,5 +11,6 @@ mod killed;
 mod limits;
 mod operation;
 mod reads;
+mod reversal;
 mod submit;
 mod support;

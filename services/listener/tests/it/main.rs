@@ -5,4 +5,5 @@ mod exactly_once;
 mod flow;
 mod identity;
 mod pipeline;
+mod reversal;
 mod trace;
