@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use anyhow::Context;
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     metadata::MetadataTopic,
@@ -63,6 +63,31 @@ pub async fn topic(partitions: i32) -> TestTopic {
 /// Stands for topics that what is tested makes: all those whose names begin with `prefix`, when this is dropped.
 pub fn topics(prefix: &str) -> TestTopics {
     TestTopics { prefix: prefix.to_owned() }
+}
+
+impl TestTopic {
+    /// Deletes the records of a partition before an offset, as retention does.
+    ///
+    /// # Panics
+    /// When the broker does not.
+    pub async fn delete_before(&self, partition: i32, offset: i64) {
+        let mut before = TopicPartitionList::new();
+        let added = before.add_partition_offset(&self.name, partition, Offset::Offset(offset));
+        added.expect("an offset is a number");
+        ADMIN.delete_records(&before, &options()).await.expect("the broker deletes records");
+    }
+
+    /// Deletes it and makes it again: another topic, under its name.
+    ///
+    /// # Panics
+    /// When the broker does not.
+    pub async fn make_anew(&self, partitions: i32) {
+        delete(&self.name).await.expect("the broker deletes the topic");
+        let made = async || create(&self.name, partitions).await.ok();
+        crate::eventually("the topic made anew", TIMEOUT, made).await;
+        let led = async || has_leaders(&self.name, partitions).await;
+        crate::eventually("a leader of every partition", TIMEOUT, led).await;
+    }
 }
 
 impl Drop for TestTopic {

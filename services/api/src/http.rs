@@ -13,6 +13,7 @@ mod parameters;
 mod preference;
 pub(crate) mod problem;
 mod reversal;
+mod stream;
 mod submit;
 mod transaction;
 
@@ -25,13 +26,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use self::auth::RateLimit;
 use self::problem::Problem;
-use crate::{database::Database, fates::Fates, keys::Keys, metrics::Metrics, publish::Publisher};
+use crate::{
+    database::Database, fates::Fates, keys::Keys, metrics::Metrics, publish::Publisher, stream::Streams,
+};
 
 /// What every call can use.
 pub(crate) struct App {
     pub(crate) publisher: Publisher,
     pub(crate) database: Arc<Database>,
     pub(crate) fates: Fates,
+    pub(crate) streams: Arc<Streams>,
     pub(crate) keys: Keys,
     pub(crate) rate: Option<RateLimit>,
     pub(crate) metrics: Arc<Metrics>,
@@ -49,6 +53,7 @@ pub(crate) struct Limits {
     pub(crate) body: u32,
     pub(crate) body_timeout: Duration,
     pub(crate) wait: Duration,
+    pub(crate) keep_alive: Duration,
 }
 
 /// All calls.
@@ -66,6 +71,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(docs::base())
         .routes(routes!(submit::submit))
         .routes(routes!(batch::submit_batch))
+        .routes(routes!(stream::follow))
         .routes(routes!(transaction::transaction))
         .routes(routes!(reversal::reverse))
         .routes(routes!(account::transactions))

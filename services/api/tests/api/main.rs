@@ -12,5 +12,6 @@ mod limits;
 mod operation;
 mod reads;
 mod reversal;
+mod stream;
 mod submit;
 mod support;
