@@ -83,3 +83,46 @@ fn routes() -> OpenApiRouter<Arc<App>> {
 fn location(id: TransactionId) -> HeaderValue {
     HeaderValue::try_from(format!("/v1/transactions/{id}")).expect("an id is ASCII")
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::trace::Trace;
+
+    /// The headers that a call reads.
+    const NAMES: [&str; 9] = [
+        "authorization",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "idempotency-key",
+        "last-event-id",
+        "prefer",
+        "traceparent",
+        "tracestate",
+    ];
+
+    proptest! {
+        #[test]
+        fn no_headers_panic(
+            headers in prop::collection::vec(
+                (prop::sample::select(&NAMES[..]), "[ -~]{0,80}|wait=[0-9\"]{0,30}|[a-z/]{1,9}[;=,\" ]{0,4}[a-z0-9-]{0,9}"),
+                0..12,
+            ),
+            bytes in prop::collection::vec(0x80..=0xff_u8, 0..20),
+        ) {
+            let mut all = HeaderMap::new();
+            for (name, value) in headers {
+                all.append(name, value.parse().unwrap());
+            }
+            all.append(NAMES[bytes.len() % NAMES.len()], HeaderValue::from_bytes(&bytes).unwrap());
+            let longest = Duration::from_secs(30);
+            prop_assert!(preference::wait(&all, longest).is_none_or(|wait| wait <= longest));
+            let _ = (preference::idempotency_key(&all), stream::last_event(&all), auth::bearer(&all));
+            let _ = (body::Media::of(&all), Trace::passed_through(&all));
+        }
+    }
+}

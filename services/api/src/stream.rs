@@ -124,13 +124,13 @@ impl Streams {
             return Ok(subscription);
         }
         let log = self.log().await?;
-        let (started, subscription) = Live::start(&self.source, log.ends()).map_err(away)?;
+        let (started, subscription) = Live::start(&self.source, log.ends()).map_err(|error| away(&error))?;
         *live = started;
         Ok(subscription)
     }
 
     async fn log(&self) -> Result<Log, Refusal> {
-        self.source.log().await.map_err(away)
+        self.source.log().await.map_err(|error| away(&error))
     }
 
     /// Starts a reader from a position on, for one follower.
@@ -143,7 +143,7 @@ impl Streams {
             };
             if sent { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        self.source.read(from, take).map_err(away)?;
+        self.source.read(from, take).map_err(|error| away(&error))?;
         Ok(receiver)
     }
 }
@@ -220,7 +220,7 @@ impl Drop for Place {
     }
 }
 
-fn away(error: anyhow::Error) -> Refusal {
+fn away(error: &anyhow::Error) -> Refusal {
     tracing::debug!(error = format!("{error:#}"), "the topic cannot be read");
     Refusal::Away
 }

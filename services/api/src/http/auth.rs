@@ -83,7 +83,7 @@ fn admit(app: &App, headers: &HeaderMap, scope: Scope) -> Result<(Client, Option
 }
 
 /// The key of `Authorization: Bearer <key>`; the name of the scheme in any case.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(only), None) = (all.next(), all.next()) else { return None };
     let (scheme, key) = only.to_str().ok()?.split_once(' ')?;

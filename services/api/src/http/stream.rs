@@ -106,7 +106,7 @@ fn begin(text: &str) -> Result<From, &'static str> {
 }
 
 /// Where the client was. An empty id is none, as for every EventSource.
-fn last_event(headers: &HeaderMap) -> Result<Option<Positions>, Problem> {
+pub(super) fn last_event(headers: &HeaderMap) -> Result<Option<Positions>, Problem> {
     let mut all = headers.get_all(LAST_EVENT_ID).iter();
     let (Some(id), None) = (all.next(), all.next()) else {
         let is_there = headers.contains_key(LAST_EVENT_ID);

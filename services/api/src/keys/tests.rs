@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const KEY: &str = "correct-horse-battery-staple";
@@ -62,4 +64,21 @@ async fn a_changed_file_counts_and_a_bad_one_leaves_the_keys_before_it() {
     std::fs::write(&path, file("erp", "another-key-0123456789", r#"["write"]"#)).unwrap();
     assert_eq!(keys.load(&mut last).await, Some(Ok(())));
     assert!(!may(KEY) && may("another-key-0123456789"));
+}
+
+proptest! {
+    #[test]
+    fn no_file_panics(text in r#"[\[\]{}",:a-z0-9 ]{0,200}|.*"#) {
+        let _ = KeySet::parse(&text);
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_or_lets_nobody_else_in(at in 0..200_usize, byte in 0x20..0x7f_u8) {
+        let mut text = file("erp", KEY, r#"["read"]"#).into_bytes();
+        let at = at % text.len();
+        text[at] = byte;
+        if let Ok(keys) = KeySet::parse(std::str::from_utf8(&text).unwrap()) {
+            prop_assert_eq!(keys.client(hash("another-key-0123456789"), Scope::Read), Err(Denied::Unknown));
+        }
+    }
 }

@@ -56,6 +56,18 @@ impl Positions {
         (!next.is_empty()).then_some(Self { topic, next })
     }
 
+    fn bytes(&self) -> Vec<u8> {
+        let topic = self.topic.as_str();
+        let mut bytes = Vec::with_capacity(2 + topic.len() + 3 * self.next.len());
+        bytes.push(VERSION);
+        bytes.push(u8::try_from(topic.len()).expect("an id is short"));
+        bytes.extend_from_slice(topic.as_bytes());
+        for next in &self.next {
+            put_number(*next, &mut bytes);
+        }
+        bytes
+    }
+
     /// Whether nothing before `other` is still to come.
     pub(crate) fn reached(&self, other: &Self) -> bool {
         let mut pairs = self.next.iter().zip(&other.next);
@@ -107,15 +119,7 @@ impl Log {
 
 impl fmt::Display for Positions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let topic = self.topic.as_str();
-        let mut bytes = Vec::with_capacity(2 + topic.len() + 3 * self.next.len());
-        bytes.push(VERSION);
-        bytes.push(u8::try_from(topic.len()).expect("an id is short"));
-        bytes.extend_from_slice(topic.as_bytes());
-        for next in &self.next {
-            put_number(*next, &mut bytes);
-        }
-        f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(bytes))
+        f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(self.bytes()))
     }
 }
 

@@ -6,6 +6,7 @@
 mod auth;
 mod batch;
 mod idempotency;
+mod idle;
 mod kafka;
 mod killed;
 mod limits;

@@ -6,4 +6,5 @@ mod flow;
 mod identity;
 mod pipeline;
 mod reversal;
+mod secure;
 mod trace;
