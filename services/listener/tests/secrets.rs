@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, Write},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -29,7 +29,7 @@ struct Said(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Said {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -89,7 +89,7 @@ async fn no_secret_is_in_logs_metrics_answers_errors_or_debug_output() {
     let kafka_password = fluxo_testkit::secure_kafka().password;
 
     let mut keys = NamedTempFile::new().unwrap();
-    let hash: String = Sha256::digest(API_KEY).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::encode(Sha256::digest(API_KEY));
     let clients = format!(
         r#"{{"clients":[{{"name":"erp","keys":[{{"sha256":"{hash}","scopes":["write","read"]}}]}}]}}"#
     );
