@@ -21,6 +21,8 @@ enum Part {
     Api(Api),
     /// Records from Kafka to MySQL, against LOAD DATA of the same rows
     Sink(Sink),
+    /// How soon the api says no at three times the load that it admits, against a router that has nothing to do
+    Overload(Overload),
     /// From a POST to a row that can be read
     EndToEnd(EndToEnd),
     /// Memory under load, over time
@@ -51,6 +53,16 @@ pub(crate) struct Sink {
     /// How many records
     #[arg(long, default_value_t = 600_000)]
     pub(crate) rows: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct Overload {
+    /// Requests a second that are admitted; three times as many are sent, whether or not earlier ones are answered
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) limit: u64,
+    /// How long each of three rounds takes, in seconds
+    #[arg(long, default_value_t = 6)]
+    pub(crate) seconds: u64,
 }
 
 #[derive(Args)]
@@ -108,11 +120,13 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     match part {
         Some(Part::Api(options)) => part::api::measure(&options).await,
         Some(Part::Sink(options)) => part::sink::measure(&options).await,
+        Some(Part::Overload(options)) => part::overload::measure(&options).await,
         Some(Part::EndToEnd(options)) => part::end_to_end::measure(&options).await,
         Some(Part::Soak(options)) => part::soak::measure(&options).await,
         Some(Part::Operator(_) | Part::Serve(_)) => unreachable!("it was run"),
         None => {
             part::api::measure(&Api { seconds: 6 }).await?;
+            part::overload::measure(&Overload { limit: 2_000, seconds: 6 }).await?;
             part::sink::measure(&Sink { rows: 600_000 }).await?;
             part::end_to_end::measure(&EndToEnd { rate: 2_000, seconds: 30 }).await?;
             part::soak::measure(&Soak { rate: 2_000, minutes: 2 }).await

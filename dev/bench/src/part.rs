@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod end_to_end;
 pub(crate) mod operator;
+pub(crate) mod overload;
 pub(crate) mod sink;
 pub(crate) mod soak;
 
@@ -39,18 +40,30 @@ enum Kind {
     AwaitRow,
     /// Each is a retry of one that was accepted: everything is done for it but what needs Kafka.
     Retry,
+    /// Each is for a path that is not there: nothing is done for it but routing.
+    Nowhere,
 }
 
 /// Starts an api on a topic and a database, with everything on that it can have.
 async fn start_api(topic: &str, database: &Database, keys: &NamedTempFile) -> anyhow::Result<Child> {
-    let flags = [
+    start_api_with(topic, database, keys, &[]).await
+}
+
+/// As [`start_api`], with flags besides.
+async fn start_api_with(
+    topic: &str,
+    database: &Database,
+    keys: &NamedTempFile,
+    more: &[String],
+) -> anyhow::Result<Child> {
+    let own = [
         "--api-listen=127.0.0.1:0".into(),
         format!("--api-keys-file={}", keys.path().display()),
         format!("--kafka-bootstrap-servers={}", fluxo_testkit::kafka()),
         format!("--kafka-topic={topic}"),
         format!("--database-url={}", database.url),
     ];
-    Child::start("api", &flags).await
+    Child::start("api", &[&own, more].concat()).await
 }
 
 /// Starts a listener on a topic and a database.
@@ -81,6 +94,7 @@ fn requests(connections: u64, kind: Kind) -> Vec<Requests> {
 fn request(connection: u64, turn: u64, kind: Kind) -> Vec<u8> {
     let number = connection * REQUESTS + turn;
     let header = match kind {
+        Kind::Nowhere => return b"GET /nowhere HTTP/1.1\r\nHost: bench\r\n\r\n".to_vec(),
         Kind::New => String::new(),
         Kind::AwaitRow => "Prefer: wait=30\r\n".into(),
         Kind::Retry => format!("Idempotency-Key: {number}\r\n"),

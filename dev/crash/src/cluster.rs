@@ -20,6 +20,7 @@ use crate::{
 };
 
 pub(crate) const TOPIC: &str = "transactions";
+pub(crate) const DEAD_LETTERS: &str = "transactions.dlq";
 pub(crate) const DATABASE: &str = "fluxo";
 pub(crate) const PARTITIONS: i32 = 6;
 /// How long the group waits for a listener that is silent: the least that brokers allow.
@@ -44,7 +45,7 @@ pub(crate) struct Cluster<'a> {
 impl<'a> Cluster<'a> {
     pub(crate) async fn start(arguments: &Arguments, servers: &'a Servers) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&arguments.logs)?;
-        make_topic(servers).await?;
+        make_topics(servers).await?;
         make_database(arguments, servers).await?;
         let store = Store::open(&DatabaseSettings::of_url(servers.database(DATABASE))).await?;
         let port = |index: usize, kind: usize| arguments.kafka_port - PORTS_BELOW + address(index, kind);
@@ -67,6 +68,7 @@ impl<'a> Cluster<'a> {
             let own = [
                 format!("--admin-listen=127.0.0.1:{}", port(index, 2)),
                 format!("--listener-session-timeout={}s", SESSION.as_secs()),
+                format!("--listener-dead-letter-topic={DEAD_LETTERS}"),
             ];
             start("listener", index, own.into())
         };
@@ -103,15 +105,17 @@ fn common(servers: &Servers) -> Vec<String> {
     ]
 }
 
-async fn make_topic(servers: &Servers) -> anyhow::Result<()> {
+async fn make_topics(servers: &Servers) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", servers.kafka()).create()?;
-    let topic = NewTopic::new(TOPIC, PARTITIONS, TopicReplication::Fixed(BROKERS.into()))
-        .set("min.insync.replicas", "2")
-        .set("unclean.leader.election.enable", "false");
+    let topics = [TOPIC, DEAD_LETTERS].map(|name| {
+        NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(BROKERS.into()))
+            .set("min.insync.replicas", "2")
+            .set("unclean.leader.election.enable", "false")
+    });
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
-    for made in admin.create_topics([&topic], &options).await? {
-        made.map_err(|(_, code)| code).context("the topic")?;
+    for made in admin.create_topics(&topics, &options).await? {
+        made.map_err(|(_, code)| code).context("a topic")?;
     }
     Ok(())
 }

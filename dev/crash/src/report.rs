@@ -26,6 +26,7 @@ struct Counts {
     duplicates: usize,
     rows: usize,
     quarantined: usize,
+    dead_letters: usize,
 }
 
 impl Report {
@@ -50,12 +51,13 @@ impl Report {
         counts.duplicates += played.duplicates;
         counts.rows += played.rows;
         counts.quarantined += played.quarantined;
+        counts.dead_letters += played.dead_letters;
         self.longest = self.longest.max(played.recovery);
     }
 
     pub(crate) fn table(&self) -> String {
         let Counts { posted, accepted, not_taken, unknown, unknown_and_there, .. } = self.counts;
-        let Counts { records, duplicates, rows, quarantined, .. } = self.counts;
+        let Counts { records, duplicates, rows, quarantined, dead_letters, .. } = self.counts;
         let mut text = format!("| found | |\n|---|---:|\n| rounds | {} |\n", self.rounds);
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.
@@ -76,6 +78,7 @@ impl Report {
         line("of these, a second time the same", duplicates.to_string());
         line("rows", rows.to_string());
         line("records in quarantine", quarantined.to_string());
+        line("records on the dead-letter topic, each at least once", dead_letters.to_string());
         line("longest time from calm to the last row", format!("{:.1} s", self.longest.as_secs_f32()));
         text += "\n| happened | times |\n|---|---:|\n";
         for (fault, name) in Fault::ALL {

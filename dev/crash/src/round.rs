@@ -13,7 +13,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, DEAD_LETTERS, TOPIC},
     fault::Fault,
     history::{Answers, Posted, Told},
     load::Load,
@@ -36,6 +36,7 @@ pub(crate) struct Rounds<'a> {
     /// How long it may take until everything is a row again.
     recovery: Duration,
     topic: Topic,
+    dead_letters: Topic,
     foreign: Arc<Foreign>,
     model: Model,
     last_row: i64,
@@ -55,6 +56,7 @@ pub(crate) struct Played {
     pub(crate) duplicates: usize,
     pub(crate) rows: usize,
     pub(crate) quarantined: usize,
+    pub(crate) dead_letters: usize,
     pub(crate) answers: Answers,
     /// From the end of all faults and of the load until everything was a row.
     pub(crate) recovery: Duration,
@@ -67,7 +69,8 @@ impl<'a> Rounds<'a> {
         let rounds = Self {
             cluster,
             recovery,
-            topic: Topic::new(&cluster.servers.kafka())?,
+            topic: Topic::new(TOPIC, &cluster.servers.kafka())?,
+            dead_letters: Topic::new(DEAD_LETTERS, &cluster.servers.kafka())?,
             foreign: Arc::new(Foreign::new(&cluster.servers.kafka())?),
             model: Model::default(),
             last_row: 0,
@@ -102,7 +105,10 @@ impl<'a> Rounds<'a> {
         let ends = self.settle().await?;
         let recovery = calm.elapsed();
         self.cluster.all_run().await?;
-        let topic = tokio::task::block_in_place(|| self.topic.read_to(&ends))?;
+        let (topic, dead_letters) = tokio::task::block_in_place(|| {
+            let ends_of_dead_letters = self.dead_letters.ends()?;
+            anyhow::Ok((self.topic.read_to(&ends)?, self.dead_letters.read_to(&ends_of_dead_letters)?))
+        })?;
         let foreign: HashSet<Position> = topic
             .iter()
             .filter(|record| foreign.contains(&record.value))
@@ -124,6 +130,7 @@ impl<'a> Rounds<'a> {
             duplicates: 0,
             rows: rows.len(),
             quarantined: 0,
+            dead_letters: 0,
             answers: history.answers,
             recovery,
             findings: history.wrong.into_iter().map(|text| (Wrong::ToldWrongly, text)).collect(),
@@ -133,29 +140,32 @@ impl<'a> Rounds<'a> {
         let verdict = self.model.judge(Round {
             history: history.posted,
             topic: &topic,
+            dead_letters: &dead_letters,
             foreign: &foreign,
             rows: &rows,
             quarantine: &quarantine,
         });
         played.findings.extend(verdict.findings);
         played.duplicates = verdict.duplicates;
+        played.dead_letters = dead_letters.len();
         played.quarantined = verdict.quarantined;
         played.unknown_and_there = verdict.unknown_and_there;
         played.lasted = began.elapsed();
         Ok(played)
     }
 
-    /// Waits until the database is where the topic ends; these ends.
+    /// Waits until the database is where the topic ends, and the quarantine is forwarded; these ends.
     async fn settle(&self) -> anyhow::Result<Vec<i64>> {
         let began = Instant::now();
         loop {
             let ends = tokio::task::block_in_place(|| self.topic.ends());
             let stored = tables::offsets(&self.cluster.store).await;
-            match (ends, stored) {
-                (Ok(ends), Ok(stored)) if ends == stored => return Ok(ends),
-                (ends, stored) if began.elapsed() > self.recovery => anyhow::bail!(
+            let not_forwarded = tables::not_forwarded(&self.cluster.store).await;
+            match (ends, stored, not_forwarded) {
+                (Ok(ends), Ok(stored), Ok(0)) if ends == stored => return Ok(ends),
+                (ends, stored, not_forwarded) if began.elapsed() > self.recovery => anyhow::bail!(
                     "not everything is a row after {:?}: the topic ends at {ends:?}, the database is at \
-                     {stored:?}",
+                     {stored:?}, and {not_forwarded:?} of the quarantine are not forwarded",
                     self.recovery
                 ),
                 _ => tokio::time::sleep(ASK_AGAIN).await,

@@ -53,6 +53,12 @@ fn row(row: &QueryResult) -> anyhow::Result<Row> {
     })
 }
 
+/// How much of the quarantine was not yet forwarded.
+pub(crate) async fn not_forwarded(store: &Store) -> anyhow::Result<i64> {
+    let found = all(store, "SELECT COUNT(*) FROM quarantine WHERE forwarded_at IS NULL", vec![]).await?;
+    Ok(found.first().map_or(Ok(0), |row| row.try_get_by_index(0))?)
+}
+
 /// All that is in quarantine.
 pub(crate) async fn quarantine(store: &Store) -> anyhow::Result<Vec<Quarantined>> {
     let found = all(store, "SELECT `partition`, `offset`, reason FROM quarantine", vec![]).await?;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
+    message::{BorrowedHeaders, Headers as _},
     producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
 };
 
@@ -19,32 +20,35 @@ pub(crate) struct Record {
     pub(crate) position: Position,
     pub(crate) key: Vec<u8>,
     pub(crate) value: Vec<u8>,
+    /// Of a dead letter: where it was read.
+    pub(crate) origin: Option<Position>,
 }
 
 /// A partition and an offset.
 pub(crate) type Position = (i32, i64);
 
-/// Reads the topic.
+/// Reads a topic.
 pub(crate) struct Topic {
+    name: &'static str,
     consumer: BaseConsumer,
     /// Where each partition is read next.
     next: Vec<i64>,
 }
 
 impl Topic {
-    pub(crate) fn new(servers: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(name: &'static str, servers: &str) -> anyhow::Result<Self> {
         let consumer = ClientConfig::new()
             .set("bootstrap.servers", servers)
             .set("group.id", "crash")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
             .create()?;
-        Ok(Self { consumer, next: vec![0; usize::try_from(PARTITIONS)?] })
+        Ok(Self { name, consumer, next: vec![0; usize::try_from(PARTITIONS)?] })
     }
 
     /// The offset of the next record of each partition.
     pub(crate) fn ends(&self) -> anyhow::Result<Vec<i64>> {
-        let end = |partition| Ok(self.consumer.fetch_watermarks(TOPIC, partition, TIMEOUT)?.1);
+        let end = |partition| Ok(self.consumer.fetch_watermarks(self.name, partition, TIMEOUT)?.1);
         (0..PARTITIONS).map(end).collect()
     }
 
@@ -53,7 +57,7 @@ impl Topic {
         let mut records = Vec::new();
         let mut assigned = TopicPartitionList::new();
         for (partition, next) in (0..).zip(&self.next) {
-            assigned.add_partition_offset(TOPIC, partition, Offset::Offset(*next))?;
+            assigned.add_partition_offset(self.name, partition, Offset::Offset(*next))?;
         }
         self.consumer.assign(&assigned)?;
         while self.next.iter().zip(ends).any(|(next, end)| next < end) {
@@ -66,6 +70,7 @@ impl Topic {
                     position: (message.partition(), message.offset()),
                     key: message.key().unwrap_or_default().into(),
                     value: message.payload().unwrap_or_default().into(),
+                    origin: message.headers().and_then(origin),
                 });
             }
         }
@@ -73,6 +78,16 @@ impl Topic {
         records.sort_unstable_by_key(|record| record.position);
         Ok(records)
     }
+}
+
+/// Where Kafka Connect's headers say that a record was read.
+fn origin(headers: &BorrowedHeaders) -> Option<Position> {
+    let number = |name: &str| {
+        let header = headers.iter().find(|header| header.key == name)?;
+        std::str::from_utf8(header.value?).ok()?.parse::<i64>().ok()
+    };
+    let partition = number("__connect.errors.partition")?.try_into().ok()?;
+    Some((partition, number("__connect.errors.offset")?))
 }
 
 /// Writes what does not belong on the topic.

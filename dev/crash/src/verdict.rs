@@ -55,12 +55,16 @@ pub(crate) struct Model {
     /// What nobody was told to be accepted: it may come late if the outcome was unknown, and never if not.
     open: HashMap<String, Posted>,
     quarantine: BTreeMap<Position, &'static str>,
+    /// What the dead-letter topic has.
+    dead: BTreeSet<Position>,
 }
 
 /// What a round has added.
 pub(crate) struct Round<'a> {
     pub(crate) history: Vec<Posted>,
     pub(crate) topic: &'a [Record],
+    /// What the dead-letter topic has got.
+    pub(crate) dead_letters: &'a [Record],
     /// The positions of records that no api wrote.
     pub(crate) foreign: &'a HashSet<Position>,
     pub(crate) rows: &'a [Row],
@@ -101,7 +105,7 @@ struct Expected {
 impl Model {
     /// Compares what a round has added.
     pub(crate) fn judge(&mut self, round: Round<'_>) -> Verdict {
-        let Round { history, topic, foreign, rows, quarantine } = round;
+        let Round { history, topic, dead_letters, foreign, rows, quarantine } = round;
         let mut verdict = Verdict::default();
         let before = self.quarantine.len();
         let posted: HashMap<_, _> = history.into_iter().map(|posted| (posted.tag.clone(), posted)).collect();
@@ -113,6 +117,7 @@ impl Model {
         in_order(&posted, &expected, &mut verdict.findings);
         compare_rows(expected.rows, rows, &mut verdict.findings);
         compare_quarantine(&self.quarantine, quarantine, &mut verdict.findings);
+        self.compare_dead_letters(dead_letters, &mut verdict.findings);
         self.open.extend(
             posted
                 .into_iter()
@@ -130,7 +135,7 @@ impl Model {
         verdict: &mut Verdict,
     ) -> Expected {
         let mut expected = Expected { rows: BTreeMap::new(), first: HashMap::new() };
-        for Record { position, key, value } in topic {
+        for Record { position, key, value, .. } in topic {
             if foreign.contains(position) {
                 let mismatched = serde_json::from_slice::<Message>(value).is_ok();
                 self.quarantine.insert(*position, if mismatched { "key_mismatch" } else { "not_ours" });
@@ -181,6 +186,21 @@ impl Model {
         match expected.first.get(&tag) {
             Some((_, other)) if *other != message.id => Some(Wrong::Doubled),
             _ => None,
+        }
+    }
+
+    /// All that is in quarantine is on the dead-letter topic, and nothing else.
+    fn compare_dead_letters(&mut self, dead_letters: &[Record], findings: &mut Findings) {
+        for Record { position, origin, .. } in dead_letters {
+            match origin.filter(|origin| self.quarantine.contains_key(origin)) {
+                Some(origin) => drop(self.dead.insert(origin)),
+                None => {
+                    findings.push((Wrong::Phantom, format!("{position:?} is the dead letter of nothing")))
+                }
+            }
+        }
+        for position in self.quarantine.keys().filter(|position| !self.dead.contains(position)) {
+            findings.push((Wrong::Lost, format!("{position:?} is no dead letter")));
         }
     }
 

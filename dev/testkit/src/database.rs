@@ -1,9 +1,9 @@
 //! A database of its own for each test.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use uuid::Uuid;
 
 /// An empty database, which is dropped with this value unless the test panics.
@@ -39,13 +39,51 @@ impl TestDatabase {
     pub async fn run(&self, sql: &str) {
         run(&self.url, sql).await.unwrap_or_else(|error| panic!("{error:#}"));
     }
+
+    /// Makes a user who needs this password and TLS, and may do everything in the database; the database as this user
+    /// names it.
+    ///
+    /// # Panics
+    /// When the server does not make it.
+    pub async fn secured(&self, password: &str) -> String {
+        let (user, name) = (self.user(), &self.name);
+        let sql = format!(
+            "CREATE USER {user}@'%' IDENTIFIED BY '{password}' REQUIRE SSL; GRANT ALL ON {name}.* TO {user}@'%'"
+        );
+        run(&self.server, &sql).await.expect("the server makes users");
+        let (_, rest) = self.url.rsplit_once('@').expect("it names a user");
+        format!("mysql://{user}@{rest}")
+    }
+
+    /// PEM file of the authority that signed the server's certificate. The server is on this machine.
+    ///
+    /// # Panics
+    /// When the server does not say.
+    pub async fn authority(&self) -> PathBuf {
+        let connection = connect(&self.server).await.expect("the server answers");
+        let sql = Statement::from_string(DbBackend::MySql, "SELECT @@datadir, @@ssl_ca");
+        let row = connection.query_one_raw(sql).await.expect("it tells its variables").expect("one row");
+        let text = |at| row.try_get_by_index::<String>(at).expect("it is a text");
+        let authority = PathBuf::from(text(0)).join(text(1));
+        connection.close().await.expect("it closes");
+        authority
+    }
+
+    /// As long as a user's name may be.
+    fn user(&self) -> &str {
+        &self.name[..32]
+    }
 }
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let what = format!("the database {}", self.url);
         // A connection of the test may still hold a lock in it, and can only let go after this.
-        let sql = format!("SET lock_wait_timeout = 2; DROP DATABASE IF EXISTS {}", self.name);
+        let sql = format!(
+            "SET lock_wait_timeout = 2; DROP DATABASE IF EXISTS {}; DROP USER IF EXISTS {}",
+            self.name,
+            self.user()
+        );
         crate::clean_up(&what, run(&self.server, &sql));
     }
 }

@@ -13,7 +13,7 @@ pub use database::{TestDatabase, database};
 pub use link::Link;
 pub use namespace::{TestNamespace, kubernetes, kubernetes_config, namespace};
 pub use poll::eventually;
-pub use topic::{TestTopic, TestTopics, kafka, topic, topics};
+pub use topic::{Login, TestTopic, TestTopics, kafka, secure_kafka, secure_topic, topic, topics};
 
 /// A variable that names a server.
 #[allow(clippy::disallowed_methods, reason = "where the servers are is no setting of a service")]

@@ -19,11 +19,12 @@ use crate::{
     fates::{Answering, Fates},
     http::{self, App, Limits, RateLimit},
     idempotency::Window,
-    kafka::Producer,
+    kafka::{Producer, source::Source},
     keys::Keys,
     metrics::Metrics,
     publish::Publisher,
     server::Server,
+    stream::Streams,
 };
 
 /// What is kept of the grace for telling clients how their requests ended.
@@ -77,12 +78,19 @@ impl Api {
             fates: fates.clone(),
             metrics: metrics.clone(),
         };
-        let limits =
-            Limits { body: api.api_max_body, body_timeout: api.api_body_timeout, wait: api.api_max_wait };
+        let source = Source::new(&kafka).context("the settings of Kafka cannot be used")?;
+        let streams = Streams::new(source, api.api_max_streams, api.api_max_catch_ups, metrics.clone());
+        let limits = Limits {
+            body: api.api_max_body,
+            body_timeout: api.api_body_timeout,
+            wait: api.api_max_wait,
+            keep_alive: api.api_stream_keep_alive,
+        };
         let app = App {
             publisher,
             database,
             fates,
+            streams: Arc::new(streams),
             keys,
             rate: RateLimit::new(api.api_rate_limit),
             metrics,
@@ -138,6 +146,7 @@ impl Api {
         let answering = AbortOnDropHandle::new(tokio::spawn(answering.run()));
         let giving_up = async {
             shutdown.draining().await;
+            app.streams.end();
             tokio::time::sleep(grace.saturating_sub(LAST_ANSWERS)).await;
             app.publisher.producer.give_up();
             std::future::pending::<()>().await;

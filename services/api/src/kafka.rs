@@ -1,10 +1,11 @@
-//! The producer: the only part of the api that knows Kafka's client.
+//! The producer; and, in [`source`], reading. The only part of the api that knows Kafka's client.
 //!
 //! A record that is handed over ends in exactly one call of its report, with one of three outcomes: [`Delivery`].
 //! [`Producer::supervise`] keeps the producer usable, and says why it is not.
 
 mod context;
 mod delivery;
+pub(crate) mod source;
 
 use std::{
     sync::{

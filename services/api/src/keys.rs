@@ -39,9 +39,12 @@ pub(crate) enum Keys {
 #[derive(Debug, Default)]
 pub(crate) struct KeySet(Vec<Key>);
 
+/// What is kept of a key.
+pub(crate) type KeyHash = [u8; 32];
+
 #[derive(Debug)]
 struct Key {
-    hash: [u8; 32],
+    hash: KeyHash,
     client: Client,
     scopes: Vec<Scope>,
 }
@@ -66,7 +69,7 @@ pub(crate) enum Denied {
 }
 
 /// SHA-256 of a key.
-pub(crate) fn hash(key: &str) -> [u8; 32] {
+pub(crate) fn hash(key: &str) -> KeyHash {
     Sha256::digest(key).into()
 }
 
@@ -96,13 +99,13 @@ impl Keys {
         Self::OfFile { path, current: RwLock::default() }
     }
 
-    /// The client that a key belongs to, if the key allows `scope`.
-    pub(crate) fn client(&self, key: Option<&str>, scope: Scope) -> Result<Client, Denied> {
+    /// The client that the key with a hash belongs to, if the key allows `scope`.
+    pub(crate) fn client(&self, hash: Option<KeyHash>, scope: Scope) -> Result<Client, Denied> {
         match self {
             Self::Open(client) => Ok(client.clone()),
             Self::OfFile { current, .. } => {
                 let current = current.read().unwrap_or_else(PoisonError::into_inner).clone();
-                current.client(key.ok_or(Denied::Unknown)?, scope)
+                current.client(hash.ok_or(Denied::Unknown)?, scope)
             }
         }
     }
@@ -156,8 +159,7 @@ async fn read(path: &Path) -> Result<String, String> {
 }
 
 impl KeySet {
-    fn client(&self, key: &str, scope: Scope) -> Result<Client, Denied> {
-        let hash = hash(key);
+    fn client(&self, hash: KeyHash, scope: Scope) -> Result<Client, Denied> {
         // All keys are compared, each in constant time: how long it takes says nothing about any of them.
         let mut found = None;
         for key in &self.0 {

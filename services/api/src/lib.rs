@@ -2,7 +2,7 @@
 //!
 //! Layout, in suggested reading order: `http` has the calls, one file for each group; `http::json` turns a body into
 //! a transaction and `publish` takes it from there, through `idempotency`, `admission` and `kafka`; `fates`
-//! and `database` ask what became of it. `server` is what the calls run in, `keys` who may call, and `api` puts it
+//! and `database` ask what became of it. `stream` tells followers what is accepted. `server` is what the calls run in, `keys` who may call, and `api` puts it
 //! together. Only `kafka` knows Kafka's client.
 
 mod admission;
@@ -17,6 +17,7 @@ mod metrics;
 mod publish;
 mod server;
 mod settings;
+mod stream;
 pub mod tools;
 mod trace;
 

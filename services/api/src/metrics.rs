@@ -30,6 +30,9 @@ pub(crate) struct Metrics {
     refusals: Family<Refusal, Counter>,
     pub(crate) replays: Counter,
     pub(crate) keys_failures: Counter,
+    pub(crate) stream_followers: Gauge,
+    pub(crate) stream_catch_ups: Gauge,
+    pub(crate) stream_gaps: Counter,
     database_up: Gauge,
     database_errors: Family<Kind, Counter>,
 }
@@ -42,6 +45,7 @@ pub(crate) enum Refused {
     RateLimited,
     Concurrency,
     Backlog,
+    Streams,
 }
 
 impl Refused {
@@ -53,6 +57,7 @@ impl Refused {
             Self::RateLimited => "rate_limited",
             Self::Concurrency => "concurrency",
             Self::Backlog => "backlog",
+            Self::Streams => "streams",
         }
     }
 }
@@ -101,6 +106,9 @@ impl Metrics {
             refusals: Family::default(),
             replays: Counter::default(),
             keys_failures: Counter::default(),
+            stream_followers: Gauge::default(),
+            stream_catch_ups: Gauge::default(),
+            stream_gaps: Counter::default(),
             database_up: Gauge::default(),
             database_errors: Family::default(),
         };
@@ -123,6 +131,7 @@ impl Metrics {
             "Times that the key file could not be used",
             metrics.keys_failures.clone(),
         );
+        metrics.register_streams(registry);
         registry.register("database_up", "Whether the database answers", metrics.database_up.clone());
         registry.register(
             "database_errors",
@@ -130,6 +139,20 @@ impl Metrics {
             metrics.database_errors.clone(),
         );
         metrics
+    }
+
+    fn register_streams(&self, registry: &mut Registry) {
+        registry.register("stream_followers", "Streams that are open", self.stream_followers.clone());
+        registry.register(
+            "stream_catch_ups",
+            "Streams that are behind and have a reader of their own",
+            self.stream_catch_ups.clone(),
+        );
+        registry.register(
+            "stream_gaps",
+            "Times that a stream had to tell of a gap",
+            self.stream_gaps.clone(),
+        );
     }
 
     /// A request was answered. `route` is the template of its path, never the path.
@@ -187,6 +210,7 @@ mod tests {
             Refused::RateLimited,
             Refused::Concurrency,
             Refused::Backlog,
+            Refused::Streams,
         ] {
             metrics.refused(why);
         }

@@ -35,6 +35,8 @@ pub(crate) struct Publisher {
 pub(crate) struct Sent {
     pub(crate) submission: Submission,
     pub(crate) key: Option<IdempotencyKey>,
+    /// The transaction that it reverses. It stands for the reversal as a key does, whoever sends it.
+    pub(crate) reverses: Option<TransactionId>,
 }
 
 /// A transaction that was to be published, and how that ended.
@@ -92,7 +94,7 @@ struct Step {
 
 /// What is next for a transaction.
 enum Next {
-    /// To be sent, by the holder of its ticket, should it have a key.
+    /// To be sent, by the holder of its ticket, should it be able to come again.
     Send { account: Account, value: Vec<u8>, ticket: Option<Ticket> },
     /// To wait for Kafka, or for the request that it joined.
     Wait(oneshot::Receiver<Outcome>),
@@ -122,19 +124,21 @@ impl Publisher {
         published
     }
 
-    /// Gives a transaction its id, and claims the id when a key stands for it.
+    /// Gives a transaction its id, and claims the id when it can come again.
     fn claim(&self, client: &Client, sent: Sent, now: Timestamp) -> Step {
-        let id = match &sent.key {
-            Some(key) => TransactionId::of_key(client, key),
-            None => TransactionId::generate(),
+        let Sent { submission, key, reverses } = sent;
+        let can_come_again = key.is_some() || reverses.is_some();
+        let accepted = match (reverses, key) {
+            (Some(first), _) => submission.accept_as_reversal(first, client.clone(), now),
+            (None, Some(key)) => submission.accept(TransactionId::of_key(client, &key), client.clone(), now),
+            (None, None) => submission.accept(TransactionId::generate(), client.clone(), now),
         };
-        let accepted = sent.submission.accept(id, client.clone(), now);
-        let hash = accepted.content_hash;
+        let (id, hash) = (accepted.transaction.id, accepted.content_hash);
         let to_send = |ticket| {
             let value = message::encode(&accepted);
             Next::Send { account: accepted.transaction.account, value, ticket }
         };
-        let next = match sent.key.map(|_| self.window.claim(id, hash)) {
+        let next = match can_come_again.then(|| self.window.claim(id, hash)) {
             None => to_send(None),
             Some(Claim::First(ticket)) => to_send(Some(ticket)),
             Some(Claim::Joined(outcome)) => Next::Wait(outcome),
@@ -145,8 +149,8 @@ impl Publisher {
 
     /// Ends those whose id the database knows already.
     async fn look_up(&self, steps: &mut [Step]) {
-        let has_key = |step: &&Step| matches!(step.next, Next::Send { ticket: Some(_), .. });
-        let ids = steps.iter().filter(has_key).map(|step| step.id).collect();
+        let can_come_again = |step: &&Step| matches!(step.next, Next::Send { ticket: Some(_), .. });
+        let ids = steps.iter().filter(can_come_again).map(|step| step.id).collect();
         let fates = self.fates.look_up(ids).await;
         for Step { id, hash, next } in steps {
             let (Some(fate), Next::Send { ticket, .. }) = (fates.get(id), &mut *next) else { continue };
@@ -239,7 +243,7 @@ impl Sending {
     }
 }
 
-/// Tells the ticket of a transaction that has a key how it ended.
+/// Tells the ticket of a transaction, should it have one, how it ended.
 fn end(ticket: Option<Ticket>, outcome: Outcome) {
     if let Some(ticket) = ticket {
         ticket.end(outcome);

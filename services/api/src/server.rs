@@ -1,5 +1,7 @@
 //! The server: connections, bounded in number and in what each may take, until it is told to end.
 
+mod stalled;
+
 use std::{io, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request};
@@ -16,6 +18,8 @@ use tokio::{
     task::JoinSet,
 };
 use tower::ServiceExt;
+
+use self::stalled::Stalled;
 
 /// The largest head of a request, in bytes, and the most headers in it.
 const HEAD_MAX: usize = 32 * 1024;
@@ -90,7 +94,8 @@ impl Server {
                 let service = hyper::service::service_fn(move |request: Request<Incoming>| {
                     router.clone().oneshot(request.map(Body::new))
                 });
-                let connection = builder.serve_connection(TokioIo::new(stream), service);
+                let connection =
+                    builder.serve_connection(TokioIo::new(Stalled::new(stream, idle_timeout)), service);
                 if let Err(error) = watcher.watch(connection.into_owned()).await {
                     tracing::debug!(error, "a connection ended with an error");
                 }

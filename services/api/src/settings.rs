@@ -51,8 +51,9 @@ pub struct ApiSettings {
     /// The most requests at once; further ones are answered 429. 1 to 65536
     #[arg(long, env = "FLUXO_API_MAX_REQUESTS", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub api_max_requests: u32,
-    /// How long a connection may send nothing, or take to send the headers of a request. Keep it above the idle
-    /// timeout of the proxy in front (Traefik: 90s), which would otherwise send into a connection just closed
+    /// How long a connection may send nothing, take to send the headers of a request, or take nothing of an answer. Keep
+    /// it above the idle timeout of the proxy in front (Traefik: 90s), which would otherwise send into a connection
+    /// just closed
     #[arg(long, env = "FLUXO_API_IDLE_TIMEOUT", default_value = "100s", value_parser = duration)]
     pub api_idle_timeout: Duration,
     /// How long a request may take to send its body
@@ -82,6 +83,17 @@ pub struct ApiSettings {
     /// How long a read of the database may take before it is answered 503
     #[arg(long, env = "FLUXO_API_DATABASE_TIMEOUT", default_value = "3s", value_parser = duration)]
     pub api_database_timeout: Duration,
+    /// The most streams at once; further ones are answered 503. 1 to 65536
+    #[arg(long, env = "FLUXO_API_MAX_STREAMS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub api_max_streams: u32,
+    /// The most streams at once that are behind and catch up, each with a connection to Kafka of its own; further ones
+    /// are answered 503. 1 to 1024
+    #[arg(long, env = "FLUXO_API_MAX_CATCH_UPS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub api_max_catch_ups: u32,
+    /// How often a stream without events sends a comment, and looks whether its key is still valid. Keep it below the
+    /// idle timeout of the proxy in front
+    #[arg(long, env = "FLUXO_API_STREAM_KEEP_ALIVE", default_value = "15s", value_parser = duration)]
+    pub api_stream_keep_alive: Duration,
     /// The longest wait that a client may ask for with Prefer: wait
     #[arg(long, env = "FLUXO_API_MAX_WAIT", default_value = "30s", value_parser = duration)]
     pub api_max_wait: Duration,

@@ -63,7 +63,22 @@ impl Submission {
 
     /// Accepts it under an id.
     pub fn accept(self, id: TransactionId, client: Client, now: Timestamp) -> Accepted {
-        let content_hash = self.content_hash();
+        self.accepted(id, None, client, now)
+    }
+
+    /// Accepts it as the one reversal of a transaction.
+    pub fn accept_as_reversal(self, of: TransactionId, client: Client, now: Timestamp) -> Accepted {
+        self.accepted(of.of_reversal(), Some(of), client, now)
+    }
+
+    fn accepted(
+        self,
+        id: TransactionId,
+        reverses: Option<TransactionId>,
+        client: Client,
+        now: Timestamp,
+    ) -> Accepted {
+        let content_hash = ContentHash::of(&self, reverses);
         Accepted {
             transaction: Transaction {
                 id,
@@ -76,8 +91,23 @@ impl Submission {
             },
             client,
             accepted_at: now,
-            reverses: None,
+            reverses,
             content_hash,
+        }
+    }
+}
+
+impl Transaction {
+    /// What takes it back (estorno): the same money of the same account in the other direction, and nothing that
+    /// whoever asks for it could say in another way. So everybody who reverses it sends the same content.
+    pub fn reversal(&self) -> Submission {
+        Submission {
+            account: self.account.clone(),
+            kind: self.kind.opposite(),
+            money: self.money,
+            description: None,
+            occurred_at: None,
+            metadata: Metadata::default(),
         }
     }
 }
@@ -145,6 +175,31 @@ fn required<'a, T>(
 mod tests {
     use super::*;
     use crate::invalid::Field;
+
+    #[test]
+    fn whoever_reverses_a_transaction_and_whenever_makes_the_same_of_it() {
+        let draft = Draft {
+            account: Some("ana"),
+            kind: Some("entrada"),
+            amount: Some("10.50"),
+            currency: Some("BRL"),
+            description: Some("aluguel"),
+            metadata: vec![("a", "1")],
+            ..Draft::default()
+        };
+        let client = |name| Client::parse(name).unwrap();
+        let id = TransactionId::generate();
+        let first = draft.parse().unwrap().accept(id, client("erp"), Timestamp::now()).transaction;
+        let one = first.reversal().accept_as_reversal(id, client("erp"), Timestamp::now());
+        let later = Timestamp::from_micros(Timestamp::now().micros() + 1_000_000).unwrap();
+        let other = first.reversal().accept_as_reversal(id, client("crm"), later);
+        assert_eq!((one.transaction.id, one.content_hash), (other.transaction.id, other.content_hash));
+        assert_eq!((one.transaction.id, one.reverses), (id.of_reversal(), Some(id)));
+        assert_eq!((&one.transaction.account, one.transaction.money), (&first.account, first.money));
+        assert_eq!(one.transaction.kind, crate::Kind::Saida);
+        let back = one.transaction.reversal();
+        assert_eq!(back.kind, first.kind, "the reversal of a reversal moves the money as the first did");
+    }
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {

@@ -121,6 +121,24 @@ impl Store {
         Ok(rows)
     }
 
+    /// The transaction with an id, and whether another one reverses it, in one statement.
+    ///
+    /// # Errors
+    /// When the database fails, or a row is none that Fluxo wrote.
+    pub async fn transaction_and_reversal(
+        &self,
+        id: TransactionId,
+    ) -> Result<Option<(Recorded, bool)>, Error> {
+        let mut rows = transaction::Entity::find()
+            .filter(transaction::Column::Id.is_in([id.as_uuid(), id.of_reversal().as_uuid()]))
+            .all(&self.pool)
+            .await?;
+        let Some(place) = rows.iter().position(|row| row.id == id.as_uuid()) else { return Ok(None) };
+        let row = rows.swap_remove(place);
+        let is_reversed = rows.iter().any(|row| row.reverses == Some(id.as_uuid()));
+        Ok(Some((Recorded::try_from(row)?, is_reversed)))
+    }
+
     /// The rows of an account in a currency with `account_seq` above `after`, in that order, at most `limit` (1 to
     /// [`LIMIT_MAX`]).
     ///

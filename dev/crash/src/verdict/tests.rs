@@ -13,6 +13,7 @@ struct Scene {
     topic: Vec<Record>,
     rows: Vec<Row>,
     quarantine: Vec<Quarantined>,
+    dead_letters: Vec<Record>,
 }
 
 fn posted(tag: &str, minor: i64, id: u128, step: u64) -> Posted {
@@ -37,7 +38,7 @@ fn record(offset: i64, tag: &str, minor: i64, id: u128) -> Record {
         "content_hash": format!("{minor}"),
         "description": tag,
     });
-    Record { position: (0, offset), key: "ana".into(), value: value.to_string().into() }
+    Record { position: (0, offset), key: "ana".into(), value: value.to_string().into(), origin: None }
 }
 
 fn row(offset: i64, id: u128, account_seq: i64, minor: i64, balance_after: i64) -> Row {
@@ -46,14 +47,16 @@ fn row(offset: i64, id: u128, account_seq: i64, minor: i64, balance_after: i64) 
 }
 
 fn right() -> Scene {
-    let poison = Record { position: (0, 2), key: "ana".into(), value: "poison".into() };
+    let poison = Record { position: (0, 2), key: "ana".into(), value: "poison".into(), origin: None };
+    let dead = |origin| Record { origin: Some((0, origin)), ..poison.clone() };
     let quarantined = |offset, reason: &str| Quarantined { position: (0, offset), reason: reason.into() };
     Scene {
+        dead_letters: vec![dead(2), dead(4), dead(2)],
         history: vec![posted("a", 300, 1, 1), posted("b", -100, 2, 3), posted("a!", 301, 1, 5)],
         topic: vec![
             record(0, "a", 300, 1),
             record(1, "a", 300, 1),
-            poison,
+            poison.clone(),
             record(3, "b", -100, 2),
             record(4, "a!", 301, 1),
         ],
@@ -67,9 +70,9 @@ fn judge(scene: &Scene) -> Verdict {
 }
 
 fn judge_by(model: &mut Model, scene: &Scene) -> Verdict {
-    let Scene { history, topic, rows, quarantine } = scene;
+    let Scene { history, topic, dead_letters, rows, quarantine } = scene;
     let foreign = &HashSet::from([(0, 2)]);
-    model.judge(Round { history: history.clone(), topic, foreign, rows, quarantine })
+    model.judge(Round { history: history.clone(), topic, dead_letters, foreign, rows, quarantine })
 }
 
 /// The faults of a round that is right but for one change.
@@ -94,6 +97,13 @@ fn what_was_accepted_and_is_not_on_the_topic_is_lost() {
 fn what_is_on_the_topic_and_in_no_table_is_lost() {
     assert_eq!(found(|round| drop(round.rows.pop())), [Wrong::Lost]);
     assert_eq!(found(|round| drop(round.quarantine.pop())), [Wrong::Lost]);
+}
+
+#[test]
+fn the_dead_letter_topic_has_all_of_the_quarantine_and_nothing_else() {
+    assert_eq!(found(|round| drop(round.dead_letters.remove(1))), [Wrong::Lost]);
+    assert_eq!(found(|round| round.dead_letters[0].origin = Some((0, 3))), [Wrong::Phantom]);
+    assert_eq!(found(|round| round.dead_letters[0].origin = None), [Wrong::Phantom]);
 }
 
 #[test]

@@ -15,15 +15,22 @@ use governor::{
 
 use super::{App, problem::Problem};
 use crate::{
-    keys::{Denied, Scope},
+    keys::{self, Denied, KeyHash, Scope},
     metrics::Refused,
 };
 
 /// A client that may send transactions.
 pub(super) struct Writer(pub(super) Client);
 
-/// A client that may read transactions.
-pub(super) struct Reader;
+/// A client that may read transactions, by the hash of its key.
+pub(super) struct Reader(Option<KeyHash>);
+
+impl Reader {
+    /// Whether it still may, though its key was good when the call began.
+    pub(super) fn is_still_admitted(&self, app: &App) -> bool {
+        app.keys.client(self.0, Scope::Read).is_ok()
+    }
+}
 
 /// The rate of each client's requests.
 pub(crate) struct RateLimit(RateLimiter<Client, DefaultKeyedStateStore<Client>, DefaultClock>);
@@ -45,7 +52,7 @@ impl FromRequestParts<Arc<App>> for Writer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        admit(app, &parts.headers, Scope::Write).map(Self)
+        admit(app, &parts.headers, Scope::Write).map(|(client, _)| Self(client))
     }
 }
 
@@ -53,12 +60,13 @@ impl FromRequestParts<Arc<App>> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        admit(app, &parts.headers, Scope::Read).map(|_| Self)
+        admit(app, &parts.headers, Scope::Read).map(|(_, hash)| Self(hash))
     }
 }
 
-fn admit(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Client, Problem> {
-    let client = app.keys.client(bearer(headers), scope).map_err(|denied| match denied {
+fn admit(app: &App, headers: &HeaderMap, scope: Scope) -> Result<(Client, Option<KeyHash>), Problem> {
+    let hash = bearer(headers).map(keys::hash);
+    let client = app.keys.client(hash, scope).map_err(|denied| match denied {
         Denied::Unknown => {
             app.metrics.refused(Refused::Unauthenticated);
             Problem::Unauthenticated
@@ -71,11 +79,11 @@ fn admit(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Client, Problem
     if let Some(rate) = &app.rate {
         rate.check(&client).inspect_err(|_| app.metrics.refused(Refused::RateLimited))?;
     }
-    Ok(client)
+    Ok((client, hash))
 }
 
 /// The key of `Authorization: Bearer <key>`; the name of the scheme in any case.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(only), None) = (all.next(), all.next()) else { return None };
     let (scheme, key) = only.to_str().ok()?.split_once(' ')?;

@@ -170,3 +170,35 @@ fn refused(index: usize, problem: &Problem) -> BatchResult {
         problem: Some(problem.document()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            for media in [Media::Json, Media::Lines] {
+                for (index, record) in records(media, &body).unwrap_or_default().into_iter().enumerate() {
+                    let _ = read(record, None, index);
+                }
+            }
+        }
+
+        #[test]
+        fn an_array_and_lines_have_the_same_records(
+            values in prop::collection::vec(r#"\{"[a-z]{0,9}":("[^\x00-\x1f"\\]{0,20}"|-?[1-9][0-9]{0,9}|null)\}"#, 0..50)
+        ) {
+            let array = format!("[{}]", values.join(","));
+            let lines = values.join("\r\n");
+            let expected: Vec<_> = values.iter().map(String::as_str).collect();
+            for (media, body) in [(Media::Json, array), (Media::Lines, lines)] {
+                let found = records(media, body.as_bytes()).unwrap();
+                let found: Vec<_> = found.iter().map(|text| std::str::from_utf8(text).unwrap().trim()).collect();
+                prop_assert_eq!(&found, &expected);
+            }
+        }
+    }
+}

@@ -38,6 +38,7 @@ pub(super) fn base() -> openapi::OpenApi {
         .build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("key", SecurityScheme::Http(key));
+    super::stream::schemas(&mut document);
     document
 }
 

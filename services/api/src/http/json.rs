@@ -96,7 +96,7 @@ fn sent(members: &[(Cow<'_, str>, Value<'_>)]) -> Result<Sent, Vec<Invalid>> {
     }
     let key = key.map(IdempotencyKey::parse).transpose().map_err(|invalid| wrong.push(invalid));
     match (draft.parse(), key) {
-        (Ok(submission), Ok(key)) if wrong.is_empty() => Ok(Sent { submission, key }),
+        (Ok(submission), Ok(key)) if wrong.is_empty() => Ok(Sent { submission, key, reverses: None }),
         (Ok(_), _) => Err(wrong),
         (Err(more), _) => {
             // A field that was there with another type is wrong once, not missing as well.

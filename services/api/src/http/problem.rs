@@ -14,7 +14,7 @@ use fluxo_core::{Invalid, TransactionId, quarantine::Reason};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{database, keys::Scope, publish};
+use crate::{database, keys::Scope, publish, stream};
 
 /// The media type of every problem.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
@@ -64,6 +64,8 @@ pub(crate) enum Problem {
     KafkaAway,
     /// The database cannot be reached.
     DatabaseAway,
+    /// There are as many streams as there may be, or as many that catch up.
+    TooManyStreams,
     /// The request that this one had joined was given up, and nothing was sent.
     Abandoned,
     /// It was sent, and nobody can know whether it was written.
@@ -190,6 +192,9 @@ impl Problem {
             Self::DatabaseAway => {
                 Kind(S::SERVICE_UNAVAILABLE, "database-unavailable", "The database cannot be reached", true)
             }
+            Self::TooManyStreams => {
+                Kind(S::SERVICE_UNAVAILABLE, "too-many-streams", "There are too many streams", true)
+            }
             Self::Abandoned => Kind(S::SERVICE_UNAVAILABLE, "abandoned", "The request was given up", true),
             Self::OutcomeUnknown(_) => {
                 Kind(S::GATEWAY_TIMEOUT, "outcome-unknown", "The outcome is unknown", true)
@@ -225,7 +230,8 @@ impl Problem {
             Self::RateLimited(_) | Self::Backlog => "nothing was sent; see Retry-After".into(),
             Self::Internal => "the reason is in the logs of the api".into(),
             Self::KafkaAway | Self::Abandoned => "nothing was written; it is safe to try again".into(),
-            Self::DatabaseAway => "transactions are still accepted; reads have to wait for it".into(),
+            Self::DatabaseAway => "transactions are still accepted; reads and reversals have to wait for it".into(),
+            Self::TooManyStreams => "another replica may have room; see Retry-After".into(),
             Self::OutcomeUnknown(_) => {
                 "the transaction may or may not be written. With an Idempotency-Key it is safe to send it again; \
                  without one, do not: ask for it at Location"
@@ -287,6 +293,8 @@ impl Problem {
             Self::Backlog | Self::KafkaAway | Self::DatabaseAway | Self::InFlight | Self::Abandoned
         ) {
             1
+        } else if matches!(self, Self::TooManyStreams) {
+            5
         } else if let Self::OutcomeUnknown(id) = self {
             let location = super::location(*id);
             return Some((header::LOCATION, location));
@@ -321,6 +329,15 @@ impl From<publish::Error> for Problem {
             publish::Error::InFlight => Self::InFlight,
             publish::Error::Refused(reason) => Self::Refused(reason),
             publish::Error::Abandoned => Self::Abandoned,
+        }
+    }
+}
+
+impl From<stream::Refusal> for Problem {
+    fn from(refusal: stream::Refusal) -> Self {
+        match refusal {
+            stream::Refusal::Away => Self::KafkaAway,
+            stream::Refusal::Full => Self::TooManyStreams,
         }
     }
 }

@@ -152,7 +152,12 @@ pub(super) fn read(text: &[u8]) -> Result<Sent, Problem> {
     })
 }
 
-async fn answer(app: &App, published: Published, wait: Option<Duration>) -> Result<Response, Problem> {
+/// Answers how the publishing of one transaction ended, after waiting for its row if that was asked for.
+pub(super) async fn answer(
+    app: &App,
+    published: Published,
+    wait: Option<Duration>,
+) -> Result<Response, Problem> {
     let acceptance = published.outcome?;
     let id = published.id;
     let fate = match wait {

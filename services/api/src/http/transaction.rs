@@ -20,9 +20,21 @@ use super::{
 #[serde(tag = "state", rename_all = "lowercase")]
 pub(super) enum Outcome {
     /// It is a row
-    Recorded(Box<Row>),
+    Recorded(Box<Shown>),
     /// It is in quarantine, and never becomes a row
     Refused(Quarantined),
+}
+
+/// A recorded transaction, and what came after it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ShownTransaction)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    row: Row,
+    /// The transaction that reverses this one
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    reversed_by: Option<String>,
 }
 
 /// A recorded transaction. It never changes.
@@ -104,8 +116,9 @@ pub(super) async fn transaction(
     let id = parameters.path("id", |text| TransactionId::parse(text).ok_or("is not a UUID"));
     let id = parameters.end(id)?;
     let (database, store) = (&app.database, app.database.store());
-    if let Some(recorded) = database.read(store.transaction(id)).await? {
-        return Ok(Json(Outcome::Recorded(Box::new(Row::from(&recorded)))));
+    if let Some((recorded, is_reversed)) = database.read(store.transaction_and_reversal(id)).await? {
+        let reversed_by = is_reversed.then(|| id.of_reversal().to_string());
+        return Ok(Json(Outcome::Recorded(Box::new(Shown { row: Row::from(&recorded), reversed_by }))));
     }
     let refused = database.read(store.refused(id)).await?.ok_or(Problem::UnknownTransaction)?;
     Ok(Json(Outcome::Refused(Quarantined::of(id, &refused))))

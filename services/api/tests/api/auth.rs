@@ -6,11 +6,11 @@ use sha2::{Digest, Sha256};
 
 use crate::support::{Fixture, LONG, VALID, problem};
 
-const WRITER: &str = "writer-0123456789abcdef";
-const READER: &str = "reader-0123456789abcdef";
+pub(crate) const WRITER: &str = "writer-0123456789abcdef";
+pub(crate) const READER: &str = "reader-0123456789abcdef";
 const ACCOUNT: &str = "/v1/accounts/ana/balance";
 
-fn write_keys(file: &Path, clients: &[(&str, &str, &str)]) {
+pub(crate) fn write_keys(file: &Path, clients: &[(&str, &str, &str)]) {
     let client = |(name, key, scope): &(&str, &str, &str)| {
         let hash = hex::encode(Sha256::digest(key));
         format!(r#"{{"name":"{name}","keys":[{{"sha256":"{hash}","scopes":["{scope}"]}}]}}"#)

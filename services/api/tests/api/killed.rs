@@ -23,7 +23,7 @@ const CLIENTS: usize = 16;
 const EACH: usize = 200;
 
 /// The program, which is killed with this value.
-fn start(topic: &TestTopic, address: SocketAddr) -> Child {
+pub(crate) fn start(topic: &TestTopic, address: SocketAddr, flags: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_api"))
         .args([
             &format!("--kafka-bootstrap-servers={}", topic.bootstrap_servers),
@@ -35,6 +35,7 @@ fn start(topic: &TestTopic, address: SocketAddr) -> Child {
             "--api-auth=none",
             "--log=error",
         ])
+        .args(flags)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()
@@ -65,7 +66,7 @@ async fn no_202_is_lost_though_the_api_is_killed_under_load_and_started_again() 
     let topic = fluxo_testkit::topic(3).await;
     // Free when this is dropped.
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let (mut api, accepted) = (start(&topic, address), AtomicUsize::new(0));
+    let (mut api, accepted) = (start(&topic, address, &[]), AtomicUsize::new(0));
     let url = format!("http://{address}/v1/transactions");
     let posting = join_all((0..CLIENTS).map(|client| post_all(&url, client, &accepted)));
     let killing = async {
@@ -73,7 +74,7 @@ async fn no_202_is_lost_though_the_api_is_killed_under_load_and_started_again() 
         eventually("a part of the transactions", LONG, a_part).await;
         api.kill().await.unwrap();
         assert!(accepted.load(Relaxed) < CLIENTS * EACH, "it was killed when all was done");
-        start(&topic, address)
+        start(&topic, address, &[])
     };
     let (ids, _api) = tokio::join!(posting, killing);
     let accepted: HashSet<_> = ids.into_iter().flatten().collect();

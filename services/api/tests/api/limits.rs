@@ -1,17 +1,20 @@
 //! What is bounded: sizes, times, how much at once. And what is not one of our calls.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use bytes::Bytes;
 use fluxo_api::Admission;
+use fluxo_core::message;
 use futures::future::join_all;
 use http_body::Frame;
 use http_body_util::StreamBody;
-use rdkafka::Message;
+use rdkafka::{Message, message::OwnedMessage};
 use reqwest::Method;
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
 };
 
 use crate::support::{Fixture, LONG, VALID, cluster, problem};
@@ -66,6 +69,38 @@ async fn a_connection_that_sends_nothing_or_too_slowly_is_closed() {
     for begin in ["", "P", "PRI * HTTP/2.0\r\n", "GET /v1"] {
         assert_eq!(raw(&api, begin.as_bytes()).await, "", "{begin:?}");
     }
+}
+
+/// Sends bytes one by one, for as long as the server takes them; what it answered.
+async fn trickle(api: &Fixture, begin: &[u8], next: &[u8]) -> String {
+    let (mut from, mut to) = TcpStream::connect(api.address).await.unwrap().into_split();
+    to.write_all(begin).await.unwrap();
+    let trickling = async {
+        let mut pause = tokio::time::interval(Duration::from_millis(20));
+        while to.write_all(next).await.is_ok() {
+            pause.tick().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut answer = Vec::new();
+    tokio::select! {
+        () = trickling => unreachable!("it never ends"),
+        read = tokio::time::timeout(LONG, from.read_to_end(&mut answer)) => {
+            let _ = read.expect("it is cut");
+        }
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_trickles_is_cut_though_it_never_stops() {
+    let api = Fixture::ready(&["--api-idle-timeout=300ms", "--api-body-timeout=300ms"]).await;
+    assert_eq!(trickle(&api, b"GET /docs HTTP/1.1\r\nhost: x\r\nx: ", b"y").await, "");
+    assert_eq!(trickle(&api, b"GET /docs HTTP/1.1\r\n", b"x: y\r\n").await, "");
+    let head = b"POST /v1/transactions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+        content-length: 100000\r\nconnection: close\r\n\r\n";
+    assert!(trickle(&api, head, b" ").await.starts_with("HTTP/1.1 408"));
+    assert_eq!(api.post(VALID).send().await.unwrap().status(), 202);
 }
 
 #[tokio::test]
@@ -144,6 +179,45 @@ async fn records_beyond_what_may_be_in_flight_are_429_and_leave_their_key_free()
         assert!(again.status() == 202 && !again.headers().contains_key("idempotency-replayed"));
     }
     assert_eq!(api.records().len(), 5);
+}
+
+#[tokio::test]
+async fn of_three_times_what_may_be_in_flight_a_part_is_refused_and_the_rest_is_on_kafka() {
+    const LIMIT: usize = 100;
+    let api = Fixture::start(cluster(), &[], Some(Admission::new(100, 1 << 20))).await;
+    api.until_ready().await;
+    api.cluster.broker_round_trip_time(1, Duration::from_millis(100)).unwrap();
+    // In each 100 ms come three times as many as Kafka acknowledges, whatever becomes of those before.
+    let mut flood = JoinSet::new();
+    let mut pause = tokio::time::interval(Duration::from_millis(10));
+    for _ in 0..100 {
+        pause.tick().await;
+        for _ in 0..3 * LIMIT / 10 {
+            flood.spawn(api.post(VALID).send());
+        }
+        let in_flight = api.metric("fluxo_api_in_flight_records").await.unwrap();
+        assert!(in_flight <= i64::try_from(LIMIT).unwrap(), "{in_flight}");
+    }
+    let (mut accepted, mut refused) = (HashSet::new(), 0);
+    for answer in flood.join_all().await {
+        let answer = answer.unwrap();
+        if answer.status() == 202 {
+            let receipt: Value = answer.json().await.unwrap();
+            accepted.insert(receipt["id"].as_str().unwrap().to_owned());
+        } else {
+            assert_eq!(answer.headers()["retry-after"], "1");
+            problem(answer, 429, "backlog").await;
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "all of {} were accepted", accepted.len());
+    api.cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    let id = |record: &OwnedMessage| {
+        message::decode(record.key(), record.payload()).unwrap().transaction.id.to_string()
+    };
+    let records = api.records();
+    assert_eq!(records.len(), accepted.len());
+    assert_eq!(records.iter().map(id).collect::<HashSet<_>>(), accepted);
 }
 
 #[tokio::test]

@@ -6,10 +6,13 @@
 mod auth;
 mod batch;
 mod idempotency;
+mod idle;
 mod kafka;
 mod killed;
 mod limits;
 mod operation;
 mod reads;
+mod reversal;
+mod stream;
 mod submit;
 mod support;

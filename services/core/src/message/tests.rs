@@ -113,6 +113,33 @@ proptest! {
     }
 
     #[test]
+    fn a_message_reads_back_what_was_written(
+        account in "[A-Za-z0-9._:-]{1,64}", minor in 1..=crate::money::MAX_MINOR, is_in in any::<bool>(),
+        description in prop::option::of("\\PC{1,100}"), occurred in prop::option::of(-2_000_000_000_000_000..2_000_000_000_000_000_i64),
+        pairs in prop::collection::btree_map("[a-z0-9_.-]{1,20}", "\\PC{0,30}", 0..16), reverses in any::<Option<u128>>(),
+    ) {
+        let currency = crate::Currency::parse("KWD").unwrap();
+        let description = description.map(|text| crate::Description::parse(&text)).transpose();
+        let metadata = crate::Metadata::parse(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        // What the domain refuses is never written.
+        prop_assume!(description.is_ok() && metadata.is_ok());
+        let submission = crate::Submission {
+            account: crate::Account::parse(&account).unwrap(),
+            kind: if is_in { crate::Kind::Entrada } else { crate::Kind::Saida },
+            money: crate::Money::from_minor(minor, currency).unwrap(),
+            description: description.unwrap(),
+            occurred_at: occurred.and_then(crate::Timestamp::from_micros),
+            metadata: metadata.unwrap(),
+        };
+        let (client, now) = (crate::Client::parse("erp").unwrap(), crate::Timestamp::now());
+        let accepted = match reverses.map(|id| crate::TransactionId::from(uuid::Uuid::from_u128(id))) {
+            Some(first) => submission.accept_as_reversal(first, client, now),
+            None => submission.accept(crate::TransactionId::generate(), client, now),
+        };
+        prop_assert_eq!(decode(Some(account.as_bytes()), Some(&encode(&accepted))), Ok(accepted));
+    }
+
+    #[test]
     fn a_damaged_message_never_panics(at in 0..300_usize, byte in any::<u8>()) {
         let mut value = encode(&full());
         let at = at % value.len();

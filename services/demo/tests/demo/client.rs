@@ -59,6 +59,31 @@ impl Client {
         assert_eq!(answer.status(), StatusCode::CREATED);
     }
 
+    /// Follows what is accepted from the start until so many transactions were told; their ids.
+    pub(crate) async fn follow(&self, count: usize) -> Vec<String> {
+        let url = format!("{}/v1/transactions/stream?from=start", self.url);
+        let mut stream = self.http.get(url).send().await.unwrap();
+        let mut told = String::new();
+        loop {
+            let data =
+                told.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok());
+            let ids: Vec<_> = data.map(|event: Value| event["id"].as_str().unwrap().to_owned()).collect();
+            if ids.len() >= count {
+                return ids;
+            }
+            let part = tokio::time::timeout(TIMEOUT, stream.chunk()).await.expect("more in time");
+            told.push_str(std::str::from_utf8(&part.unwrap().expect("it goes on")).unwrap());
+        }
+    }
+
+    /// Takes a transaction back and waits until that is a row; its id.
+    pub(crate) async fn reverse(&self, id: &str) -> String {
+        let request = self.http.post(format!("{}/v1/transactions/{id}/reversal", self.url));
+        let answer = request.header("prefer", "wait=30").send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
+    }
+
     /// The balance of an account.
     pub(crate) async fn balance(&self, account: &str) -> Option<Balance> {
         let answer = self.get(&format!("accounts/{account}/balance")).await;

@@ -101,3 +101,19 @@ async fn what_was_accepted_before_a_stop_is_recorded_before_it_ends() {
     }
     demo.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_accepted_is_told_and_can_be_taken_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let demo = Running::start(&directory.path().join("demo.db")).await;
+    demo.client.send_and_wait(1).await;
+    let first = demo.client.follow(1).await.remove(0);
+    let reversal = demo.client.reverse(&first).await;
+    let mut told = demo.client.follow(2).await;
+    told.sort_unstable();
+    let mut expected = [first, reversal];
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    assert_eq!(demo.client.balance("account-1").await, Some((0, 2)));
+    demo.stop().await;
+}

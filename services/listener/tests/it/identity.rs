@@ -2,29 +2,8 @@
 
 use fluxo_listener::{adopt::adopt, kafka, settings::Adopt};
 use fluxo_testkit::{Link, eventually};
-use rdkafka::{
-    ClientConfig,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
-};
 
 use crate::pipeline::{PATIENCE, Pipeline, transaction};
-
-fn admin(pipeline: &Pipeline) -> AdminClient<DefaultClientContext> {
-    ClientConfig::new().set("bootstrap.servers", &pipeline.topic.bootstrap_servers).create().unwrap()
-}
-
-/// Deletes the topic and makes it again under its name.
-async fn make_anew(pipeline: &Pipeline, partitions: i32) {
-    let (admin, options) = (admin(pipeline), AdminOptions::new());
-    admin.delete_topics(&[&pipeline.topic.name], &options).await.unwrap();
-    eventually("the topic made anew", PATIENCE, async || {
-        let topic = NewTopic::new(&pipeline.topic.name, partitions, TopicReplication::Fixed(1));
-        let made = admin.create_topics([&topic], &options).await.unwrap();
-        made.into_iter().all(|made| made.is_ok()).then_some(())
-    })
-    .await;
-}
 
 async fn topic_id(pipeline: &Pipeline) -> String {
     let settings = pipeline.settings(&[]);
@@ -45,7 +24,7 @@ async fn a_topic_that_was_made_anew_is_recognised_and_nothing_is_skipped_or_writ
     }
     pipeline.flush();
     assert_eq!(pipeline.balance_after("ana", 5).await, "5.00");
-    make_anew(&pipeline, 1).await;
+    pipeline.topic.make_anew(1).await;
     // More than before, so that the stored offset is inside the new log.
     eventually("a record in the new topic", PATIENCE, async || {
         for _ in 0..20 {
@@ -84,7 +63,7 @@ async fn a_topic_that_was_made_anew_while_nobody_listened_is_recognised() {
     pipeline.flush();
     pipeline.balance_after("ana", 1).await;
     listener.stop().await;
-    make_anew(&pipeline, 4).await;
+    pipeline.topic.make_anew(4).await;
     let listener = pipeline.listen(&[]).await;
     listener.until_readiness_has("the topic was made anew").await;
     listener.stop().await;
@@ -102,9 +81,7 @@ async fn records_that_were_deleted_unread_stop_their_partition_with_their_number
         pipeline.send(&transaction("ana", "1"));
     }
     pipeline.flush();
-    let mut before = rdkafka::TopicPartitionList::new();
-    before.add_partition_offset(&pipeline.topic.name, 0, rdkafka::Offset::Offset(8)).unwrap();
-    admin(&pipeline).delete_records(&before, &AdminOptions::new()).await.unwrap();
+    pipeline.topic.delete_before(0, 8).await;
     let listener = pipeline.listen(&[]).await;
     listener.until_readiness_has("7 records were deleted unread").await;
     let decision = Adopt { topic_id: topic_id(&pipeline).await, from: "stored".into() };

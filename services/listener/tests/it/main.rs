@@ -8,4 +8,6 @@ mod flow;
 mod identity;
 mod pipeline;
 mod replay;
+mod reversal;
+mod secure;
 mod trace;

@@ -78,11 +78,8 @@ impl Pipeline {
 
     /// Its settings, with other flags in place of some.
     pub(crate) fn settings(&self, other: &[&str]) -> Settings {
-        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
-        let others: Vec<_> = other.iter().map(|flag| name(flag)).collect();
         let flags = self.flags();
-        let flags = flags.iter().map(String::as_str).filter(|flag| !others.contains(&name(flag)));
-        Settings::try_parse_from(["listener"].into_iter().chain(flags).chain(other.iter().copied())).unwrap()
+        Settings::try_parse_from(["listener"].into_iter().chain(with(&flags, other))).unwrap()
     }
 
     pub(crate) async fn listen(&self, other: &[&str]) -> Running {
@@ -104,7 +101,8 @@ impl Pipeline {
             &format!("--kafka-topic={}", self.topic.name),
             &format!("--database-url={}", self.database.url),
         ];
-        let settings = fluxo_api::Settings::try_parse_from(own.iter().chain(flags)).unwrap();
+        let own = own.map(str::to_owned);
+        let settings = fluxo_api::Settings::try_parse_from(with(&own, flags)).unwrap();
         let api = Api::bind(settings).await.unwrap();
         let (url, readiness) = (format!("http://{}", api.local_addr().unwrap()), api.readiness());
         let shutdown = Shutdown::manual();
@@ -243,6 +241,14 @@ pub(crate) fn records_of(topic: &TestTopic) -> Vec<(i32, i64, RawRecord)> {
         (message.partition(), message.offset(), record)
     };
     (0..left).map(next).collect()
+}
+
+/// Flags, with others in place of some.
+fn with<'a>(flags: &'a [String], others: &[&'a str]) -> Vec<&'a str> {
+    let name = |flag: &'a str| flag.split('=').next().unwrap_or_default();
+    let replaced: Vec<_> = others.iter().map(|flag| name(flag)).collect();
+    let kept = flags.iter().map(String::as_str).filter(|flag| !replaced.contains(&name(flag)));
+    kept.chain(others.iter().copied()).collect()
 }
 
 /// A transaction in BRL: money out when the amount begins with `-`.

@@ -46,6 +46,7 @@ async fn reads_of_a_long_history_are_bounded() {
     let ids: Vec<_> = history.rows.iter().step_by(60).map(|row| row.accepted.transaction.id).collect();
     let costs = [
         ("a transaction", 3, cost!(ledger, store.transaction(id))),
+        ("a transaction and its reversal", 4, cost!(ledger, store.transaction_and_reversal(id))),
         ("fates of 902 ids", 2 * 1_024, cost!(ledger, store.fates(&ids))),
         ("balances", 9, cost!(ledger, store.balances(&account, None))),
         ("balances at a time", 200, cost!(ledger, store.balances(&account, early))),

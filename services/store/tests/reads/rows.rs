@@ -17,6 +17,7 @@ use crate::{
 
 on_both! {
     every_value_reads_back_what_was_written,
+    a_transaction_is_told_with_whether_another_reverses_it,
     moments_are_ordered_and_filtered_to_the_microsecond,
     an_id_that_is_nowhere_is_none,
     fates_are_told_of_rows_and_of_quarantine,
@@ -55,6 +56,23 @@ async fn every_value_reads_back_what_was_written(ledger: &Ledger) {
         let found = ledger.store.transaction(row.accepted.transaction.id).await.unwrap();
         assert_eq!(found.as_ref(), Some(row));
     }
+}
+
+async fn a_transaction_is_told_with_whether_another_reverses_it(ledger: &Ledger) {
+    let mut history = History::new();
+    let money = Money::from_minor(1, currencies(&["BRL"])[0]).unwrap();
+    for kind in [Kind::Entrada, Kind::Saida, Kind::Entrada] {
+        history.push("ana", kind, money, moment(BEGIN));
+    }
+    let first = history.rows[0].accepted.transaction.id;
+    history.rows[1].accepted.transaction.id = first.of_reversal();
+    history.rows[1].accepted.reverses = Some(first);
+    ledger.insert(&history.rows).await;
+    for (row, is_reversed) in history.rows.iter().zip([true, false, false]) {
+        let found = ledger.store.transaction_and_reversal(row.accepted.transaction.id).await.unwrap();
+        assert_eq!(found, Some((row.clone(), is_reversed)));
+    }
+    assert_eq!(ledger.store.transaction_and_reversal(TransactionId::generate()).await.unwrap(), None);
 }
 
 /// SQLite keeps moments as text: its order must be that of time, whatever the number of decimals.
