@@ -225,7 +225,7 @@ async fn leader(cluster: &Cluster<'_>, partition: usize) -> anyhow::Result<usize
     let servers = cluster.servers.kafka();
     let asked = tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", servers).create()?;
-        let metadata = consumer.fetch_metadata(Some(TOPIC), Duration::from_secs(10))?;
+        let metadata = consumer.fetch_metadata(Some(TOPIC), Duration::from_secs(30))?;
         let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
         anyhow::Ok(partitions.get(partition).map_or(1, MetadataPartition::leader))
     });

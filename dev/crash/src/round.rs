@@ -102,11 +102,10 @@ impl<'a> Rounds<'a> {
         self.cluster.all_run().await?;
 
         let calm = Instant::now();
-        let ends = self.settle().await?;
+        let (ends, ends_of_dead_letters) = self.settle().await?;
         let recovery = calm.elapsed();
         self.cluster.all_run().await?;
         let (topic, dead_letters) = tokio::task::block_in_place(|| {
-            let ends_of_dead_letters = self.dead_letters.ends()?;
             anyhow::Ok((self.topic.read_to(&ends)?, self.dead_letters.read_to(&ends_of_dead_letters)?))
         })?;
         let foreign: HashSet<Position> = topic
@@ -154,16 +153,20 @@ impl<'a> Rounds<'a> {
         Ok(played)
     }
 
-    /// Waits until the database is where the topic ends, and the quarantine is forwarded; these ends.
-    async fn settle(&self) -> anyhow::Result<Vec<i64>> {
+    /// Waits until the database is where the topic ends, and the quarantine is forwarded; these
+    /// ends, and those of the dead-letter topic.
+    async fn settle(&self) -> anyhow::Result<(Vec<i64>, Vec<i64>)> {
         let began = Instant::now();
         loop {
             let ends = tokio::task::block_in_place(|| self.topic.ends());
             let stored = tables::offsets(&self.cluster.store).await;
             let not_forwarded = tables::not_forwarded(&self.cluster.store).await;
-            match (ends, stored, not_forwarded) {
-                (Ok(ends), Ok(stored), Ok(0)) if ends == stored => return Ok(ends),
-                (ends, stored, not_forwarded) if began.elapsed() > self.recovery => anyhow::bail!(
+            let dead_letters = tokio::task::block_in_place(|| self.dead_letters.ends());
+            match (ends, stored, not_forwarded, dead_letters) {
+                (Ok(ends), Ok(stored), Ok(0), Ok(dead_letters)) if ends == stored => {
+                    return Ok((ends, dead_letters));
+                }
+                (ends, stored, not_forwarded, _) if began.elapsed() > self.recovery => anyhow::bail!(
                     "not everything is a row after {:?}: the topic ends at {ends:?}, the database is at \
                      {stored:?}, and {not_forwarded:?} of the quarantine are not forwarded",
                     self.recovery
