@@ -195,7 +195,7 @@ impl Model {
             match origin.filter(|origin| self.quarantine.contains_key(origin)) {
                 Some(origin) => drop(self.dead.insert(origin)),
                 None => {
-                    findings.push((Wrong::Phantom, format!("{position:?} is the dead letter of nothing")))
+                    findings.push((Wrong::Phantom, format!("{position:?} is the dead letter of nothing")));
                 }
             }
         }

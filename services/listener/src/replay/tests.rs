@@ -13,8 +13,11 @@ fn topic_id() -> TopicId {
     TopicId::parse("t1").unwrap()
 }
 
+/// A partition, and from where to where it is read.
+type Range = (i32, (i64, i64));
+
 /// Decides for two partitions: the first holds 100 to 200 and is recorded up to 150, the second begins at 0.
-fn decided(from: Bound, to: Option<Bound>, partition: &[i32]) -> Result<Vec<(i32, (i64, i64))>, String> {
+fn decided(from: Bound, to: Option<Bound>, partition: &[i32]) -> Result<Vec<Range>, String> {
     let wanted = Replay { from, to, partition: partition.to_vec(), dry_run: false };
     let found = Identity { cluster_id: "c1".into(), topic_id: topic_id(), partitions: 3 };
     let row = |next_offset| StoredOffset { cluster_id: "c1".into(), topic_id: topic_id(), next_offset };
