@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use fluxo_core::settings::{DatabaseSettings, DatabaseTls};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr,
     sqlx::{
         Executor,
         mysql::{MySqlConnectOptions, MySqlSslMode},
@@ -13,7 +13,7 @@ use sea_orm::{
 };
 use secrecy::ExposeSecret;
 
-use crate::{Error, nodelay};
+use crate::{Error, socket};
 
 /// How long a connection, or a free one of the pool, is waited for.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -26,9 +26,11 @@ const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', inn
                        wait_timeout = 30, net_write_timeout = 30, \
                        sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')";
 
-/// How long a connection to MySQL is kept for nothing: the pool looks as often as that, so it ends one before the
-/// server does.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection to MySQL may be idle and still be used again: shorter than the server waits.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a statement is waited for that nobody else bounds: a connection may be dead without saying so.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the end of connections is waited for.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -78,9 +80,11 @@ impl Store {
         // A URL that is none of MySQL's leads to no such connection.
         let port = url.parse::<MySqlConnectOptions>().map(|options| options.get_port()).unwrap_or_default();
         options.map_sqlx_mysql_pool_opts(move |pool| {
-            pool.idle_timeout(IDLE_TIMEOUT).after_connect(move |connection, _| {
+            // Not by the pool's own timeout: its looks count as uses.
+            let pool = pool.before_acquire(|_, meta| Box::pin(async move { Ok(meta.idle_for < IDLE_MAX) }));
+            pool.after_connect(move |connection, _| {
                 Box::pin(async move {
-                    nodelay::set(port);
+                    socket::set(port);
                     connection.execute(SESSION).await.map(|_| ())
                 })
             })
@@ -141,6 +145,17 @@ impl Store {
     /// The connections, for whoever changes the schema.
     pub fn connection(&self) -> &DatabaseConnection {
         &self.pool
+    }
+}
+
+/// Waits for a statement, but not for ever.
+pub(crate) async fn in_time<T>(asked: impl Future<Output = Result<T, DbErr>>) -> Result<T, Error> {
+    match tokio::time::timeout(STATEMENT_TIMEOUT, asked).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => {
+            let late = format!("no answer in {} s", STATEMENT_TIMEOUT.as_secs());
+            Err(Error::Unreachable(DbErr::Custom(late)))
+        }
     }
 }
 

@@ -9,12 +9,12 @@ pub mod connect;
 mod entity;
 pub mod error;
 mod headers;
-mod nodelay;
 pub mod offsets;
 pub mod owner;
 pub mod quarantine;
 pub mod read;
 pub mod record;
+mod socket;
 
 pub use connect::Store;
 pub use error::Error;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     Error, Store,
+    connect::in_time,
     entity::quarantine::{Column, Entity, Model},
     headers,
     record::RawRecord,
@@ -98,7 +99,7 @@ impl Store {
         after: Option<&Place>,
         limit: u64,
     ) -> Result<Vec<Place>, Error> {
-        let places: Vec<(String, i32, i64)> = of_share(share)
+        let places = of_share(share)
             .filter(after.map_or_else(Condition::all, beyond))
             .select_only()
             .columns([Column::TopicId, Column::Partition, Column::Offset])
@@ -106,9 +107,8 @@ impl Store {
             .order_by_asc(Column::Partition)
             .order_by_asc(Column::Offset)
             .limit(limit)
-            .into_tuple()
-            .all(&self.pool)
-            .await?;
+            .into_tuple::<(String, i32, i64)>();
+        let places = in_time(places.all(&self.pool)).await?;
         places.into_iter().map(|(topic_id, partition, offset)| place(&topic_id, partition, offset)).collect()
     }
 
@@ -124,7 +124,8 @@ impl Store {
             .expr_as(recorded_at().count(), "rows")
             .expr_as(recorded_at().min(), "oldest")
             .from_subquery(waiting.into_query(), "waiting");
-        let Some(row) = sea_orm::ConnectionTrait::query_one(&self.pool, &counted).await? else {
+        let counted = sea_orm::ConnectionTrait::query_one(&self.pool, &counted);
+        let Some(row) = in_time(counted).await? else {
             return Ok(Backlog::default());
         };
         let (rows, oldest): (i64, Option<PrimitiveDateTime>) =
@@ -139,7 +140,7 @@ impl Store {
     pub async fn quarantined(&self, place: &Place) -> Result<Option<(Entry, RawRecord)>, Error> {
         let Position { partition, offset } = place.position;
         let key = (place.topic_id.as_str().to_owned(), partition, offset);
-        let row = Entity::find_by_id(key).one(&self.pool).await?;
+        let row = in_time(Entity::find_by_id(key).one(&self.pool)).await?;
         row.map(with_bytes).transpose()
     }
 
@@ -156,13 +157,12 @@ impl Store {
             };
             let count = rest.iter().take_while(same).count().min(256);
             let (now, after) = rest.split_at(count);
-            Entity::update_many()
+            let noted = Entity::update_many()
                 .col_expr(Column::ForwardedAt, Expr::value(at.to_utc()))
                 .filter(Column::TopicId.eq(first.topic_id.as_str()))
                 .filter(Column::Partition.eq(first.position.partition))
-                .filter(Column::Offset.is_in(now.iter().map(|place| place.position.offset)))
-                .exec(&self.pool)
-                .await?;
+                .filter(Column::Offset.is_in(now.iter().map(|place| place.position.offset)));
+            in_time(noted.exec(&self.pool)).await?;
             rest = after;
         }
         Ok(())
