@@ -150,13 +150,11 @@ impl Store {
 
 /// Waits for a statement, but not for ever.
 pub(crate) async fn in_time<T>(asked: impl Future<Output = Result<T, DbErr>>) -> Result<T, Error> {
-    match tokio::time::timeout(STATEMENT_TIMEOUT, asked).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => {
-            let late = format!("no answer in {} s", STATEMENT_TIMEOUT.as_secs());
-            Err(Error::Unreachable(DbErr::Custom(late)))
-        }
-    }
+    let Ok(answer) = tokio::time::timeout(STATEMENT_TIMEOUT, asked).await else {
+        let late = format!("no answer in {} s", STATEMENT_TIMEOUT.as_secs());
+        return Err(Error::Unreachable(DbErr::Custom(late)));
+    };
+    Ok(answer?)
 }
 
 fn mysql(options: &mut ConnectOptions, settings: &DatabaseSettings) -> Result<(), Error> {
