@@ -225,8 +225,7 @@ fn config(
     in_flight_records: u32,
     in_flight_bytes: u32,
 ) -> anyhow::Result<ClientConfig> {
-    let mut config = ClientConfig::new();
-    config.extend(settings.connection()?.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let mut config = fluxo_kafka::client_config(settings)?;
     // A request is tried again within the time that its records have: idempotence makes that safe.
     let request_timeout = delivery_timeout.checked_div(3).unwrap_or(delivery_timeout);
     let own = [

@@ -1,4 +1,4 @@
-//! What both services ask of Kafka's client beside its wrapper: the id of a topic.
+//! What both services need of Kafka's client: its connection, and beside its wrapper the id of a topic.
 #![allow(unsafe_code, reason = "rdkafka does not wrap rd_kafka_DescribeTopics")]
 
 use std::{
@@ -7,9 +7,20 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use fluxo_core::TopicId;
-use rdkafka::{ClientContext, client::Client};
+use fluxo_core::{TopicId, settings::KafkaSettings};
+use rdkafka::{ClientConfig, ClientContext, client::Client};
 use rdkafka_sys as sys;
+
+/// The properties of a client that reaches these brokers, to which its own are added. They hold the password: never log
+/// them.
+///
+/// # Errors
+/// When a user is needed and none is set, or a file cannot be read.
+pub fn client_config(kafka: &KafkaSettings) -> anyhow::Result<ClientConfig> {
+    let mut config = ClientConfig::new();
+    config.extend(kafka.connection()?.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Ok(config)
+}
 
 /// Asks for the id of a topic and the number of its partitions. Blocks.
 ///

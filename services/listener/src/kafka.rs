@@ -197,10 +197,7 @@ pub fn outsider(kafka: &KafkaSettings) -> anyhow::Result<BaseConsumer> {
 }
 
 fn outsider_config(kafka: &KafkaSettings) -> anyhow::Result<ClientConfig> {
-    let mut config = ClientConfig::new();
-    for (property, value) in kafka.connection()? {
-        config.set(property, value);
-    }
+    let mut config = fluxo_kafka::client_config(kafka)?;
     config.set("group.id", "fluxo-outsider").set("enable.auto.commit", "false");
     Ok(config)
 }
@@ -229,10 +226,7 @@ pub fn logs(
 
 /// The properties of the consumer. Every default that a guarantee rests on is set.
 fn config(kafka: &KafkaSettings, membership: &Membership) -> anyhow::Result<ClientConfig> {
-    let mut config = ClientConfig::new();
-    for (property, value) in kafka.connection()? {
-        config.set(property, value);
-    }
+    let mut config = fluxo_kafka::client_config(kafka)?;
     config
         .set("client.id", "fluxo-listener")
         .set("group.id", &membership.group)

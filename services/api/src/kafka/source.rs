@@ -151,7 +151,7 @@ impl Source {
         }
     }
 
-    /// Whether the topic is still the one of a position. When Kafka does not say, it is for now.
+    /// Whether the topic is still the one of a position. When Kafka does not say, it is taken to be.
     fn confirm(&self, consumer: &BaseConsumer<Quiet>, from: &Positions) -> anyhow::Result<()> {
         match fluxo_kafka::describe_topic(consumer.client(), &self.0.topic, TIMEOUT) {
             Ok((topic, partitions)) => {
@@ -180,8 +180,7 @@ fn is_the_end(error: &KafkaError) -> bool {
 }
 
 fn config(settings: &KafkaSettings) -> anyhow::Result<ClientConfig> {
-    let mut config = ClientConfig::new();
-    config.extend(settings.connection()?.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let mut config = fluxo_kafka::client_config(settings)?;
     let own = [
         ("client.id", "fluxo-api-stream"),
         // librdkafka assigns partitions to members of a group only. This one never joins, and has nothing stored.

@@ -118,10 +118,7 @@ fn not_sent(error: &KafkaError) -> NotSent {
 
 /// The properties of the producer. Every default that a guarantee rests on is set.
 fn config(kafka: &KafkaSettings) -> anyhow::Result<ClientConfig> {
-    let mut config = ClientConfig::new();
-    for (property, value) in kafka.connection()? {
-        config.set(property, value);
-    }
+    let mut config = fluxo_kafka::client_config(kafka)?;
     config
         .set("client.id", "fluxo-listener")
         .set("acks", "all")
