@@ -36,7 +36,7 @@ use resting::{Resting, jittered, longer};
 /// How often the table is asked, though nobody has told of a new row: another listener may have left some.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How many rows are asked for, and noted, at once.
-const PAGE: u64 = 256;
+pub(crate) const PAGE: u64 = 256;
 /// How many records may be on their way: each may be as large as a record of the topic.
 const IN_FLIGHT: usize = 16;
 

@@ -15,15 +15,12 @@ use fluxo_store::{
 
 use crate::{
     chain,
-    forward::Sender,
+    forward::{PAGE, Sender},
     kafka::Producer,
     settings::{Forward, List, Quarantine, Retry, Settings},
 };
 use judge::Judgement;
 pub(crate) use print::table;
-
-/// How many rows are forwarded at once.
-const PAGE: u64 = 256;
 
 /// Does what the command says, and tells it to `out`.
 ///

@@ -39,9 +39,6 @@ const STOPPED_RETRY: Duration = Duration::from_secs(5);
 /// How long the stored offsets are taken for granted while nothing fails.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// How long the offsets are waited for.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// What the writers of a listener share.
 pub(crate) struct Shared {
     pub(crate) store: Store,
@@ -290,7 +287,7 @@ async fn resolve(shared: &Arc<Shared>, partitions: Vec<i32>) -> Result<Resolved,
         .map_err(|error| Unresolved::KafkaAway(format!("{error:#}")))?;
     shared.duty.counted(found.partitions);
     loop {
-        let stored = in_time(shared.store.offsets(&shared.topic)).await?;
+        let stored = shared.store.offsets(&shared.topic).await.map_err(|error| unresolved(&error))?;
         let (mut known, mut begun) = (Vec::new(), BTreeMap::new());
         for (partition, ends) in &logs {
             match decide(&stored, &found, *partition, *ends) {
@@ -301,7 +298,8 @@ async fn resolve(shared: &Arc<Shared>, partitions: Vec<i32>) -> Result<Resolved,
         if begun.is_empty() {
             return Ok(Resolved { topic_id: found.topic_id, partitions: known });
         }
-        in_time(shared.store.begin_offsets(&shared.topic, &begun)).await?;
+        let begun = shared.store.begin_offsets(&shared.topic, &begun).await;
+        begun.map_err(|error| unresolved(&error))?;
     }
 }
 
@@ -310,14 +308,6 @@ fn look_at_kafka(shared: &Shared, partitions: &[i32]) -> anyhow::Result<(Identit
     let found = shared.consumer.identity(&shared.topic)?;
     let log = |partition: &i32| Ok((*partition, shared.consumer.watermarks(&shared.topic, *partition)?));
     Ok((found, partitions.iter().map(log).collect::<anyhow::Result<_>>()?))
-}
-
-/// Waits for the database, but not for ever: a connection may be dead without saying so.
-async fn in_time<T>(asked: impl Future<Output = Result<T, fluxo_store::Error>>) -> Result<T, Unresolved> {
-    match tokio::time::timeout(READ_TIMEOUT, asked).await {
-        Ok(answer) => answer.map_err(|error| unresolved(&error)),
-        Err(_) => Err(Unresolved::DatabaseAway(format!("no answer in {} s", READ_TIMEOUT.as_secs()))),
-    }
 }
 
 fn unresolved(error: &fluxo_store::Error) -> Unresolved {

@@ -29,7 +29,7 @@ const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', inn
 /// How long a connection to MySQL may be idle and still be used again: shorter than the server waits.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
-/// How long a statement is waited for that nobody else bounds: a connection may be dead without saying so.
+/// How long the database is waited for by whoever has no bound of its own: a connection may be dead without saying so.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the end of connections is waited for.
@@ -84,7 +84,8 @@ impl Store {
             let pool = pool.before_acquire(|_, meta| Box::pin(async move { Ok(meta.idle_for < IDLE_MAX) }));
             pool.after_connect(move |connection, _| {
                 Box::pin(async move {
-                    socket::set(port);
+                    // It looks at every file of the process, of which an api has one a client.
+                    let _ = tokio::task::spawn_blocking(move || socket::set(port)).await;
                     connection.execute(SESSION).await.map(|_| ())
                 })
             })
@@ -148,8 +149,11 @@ impl Store {
     }
 }
 
-/// Waits for a statement, but not for ever.
-pub(crate) async fn in_time<T>(asked: impl Future<Output = Result<T, DbErr>>) -> Result<T, Error> {
+/// Waits for the database, but not for ever.
+pub(crate) async fn in_time<T, E>(asked: impl Future<Output = Result<T, E>>) -> Result<T, Error>
+where
+    Error: From<E>,
+{
     let Ok(answer) = tokio::time::timeout(STATEMENT_TIMEOUT, asked).await else {
         let late = format!("no answer in {} s", STATEMENT_TIMEOUT.as_secs());
         return Err(Error::Unreachable(DbErr::Custom(late)));

@@ -76,15 +76,7 @@ impl Error {
             Self::Settings(_) => "settings",
         }
     }
-}
 
-impl From<DbErr> for Error {
-    fn from(error: DbErr) -> Self {
-        Self::sorted(sort(&error), error)
-    }
-}
-
-impl Error {
     /// The failure that MySQL's error with a number is, for whoever asks what is done about it.
     pub fn of_mysql(number: u16) -> Self {
         Self::sorted(sort_mysql(number), DbErr::Custom(format!("error {number}")))
@@ -99,6 +91,12 @@ impl Error {
             Sort::Duplicate => Self::Duplicate(error),
             Sort::Statement => Self::Statement(error),
         }
+    }
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        Self::sorted(sort(&error), error)
     }
 }
 

@@ -9,7 +9,7 @@ use sea_orm::{
     sea_query::{Expr, OnConflict},
 };
 
-use crate::{Error, Store, entity::offset};
+use crate::{Error, Store, connect::in_time, entity::offset};
 
 /// Where one partition goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,10 @@ impl Store {
     /// # Errors
     /// When the database fails, or is another's.
     pub async fn offsets(&self, topic: &str) -> Result<StoredOffsets, Error> {
+        in_time(self.read_offsets(topic)).await
+    }
+
+    async fn read_offsets(&self, topic: &str) -> Result<StoredOffsets, Error> {
         self.renewing_password(self.refuse_others().await)?;
         let rows = offset::Entity::find().filter(offset::Column::Topic.eq(topic)).all(&self.pool).await;
         let rows = self.renewing_password(rows.map_err(Error::from))?;
@@ -56,11 +60,10 @@ impl Store {
             return Ok(());
         }
         let (keys, next) = ([offset::Column::Topic, offset::Column::Partition], offset::Column::NextOffset);
-        offset::Entity::insert_many(rows(topic, offsets))
+        let begun = offset::Entity::insert_many(rows(topic, offsets))
             // As it is: the listener may not change the columns of the key.
-            .on_conflict(OnConflict::columns(keys).value(next, Expr::col(next)).to_owned())
-            .exec_without_returning(&self.pool)
-            .await?;
+            .on_conflict(OnConflict::columns(keys).value(next, Expr::col(next)).to_owned());
+        in_time(begun.exec_without_returning(&self.pool)).await?;
         Ok(())
     }
 

@@ -17,12 +17,10 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 pub use cursor::Cursor;
 
-use crate::{Error, Store, entity::transaction, quarantine::Place};
+use crate::{Error, Store, entity::transaction, quarantine::Place, record::KEYS_MAX};
 
 /// The most rows that a list or a statement gives at once.
 pub const LIMIT_MAX: usize = 1_000;
-/// The most ids of one statement.
-const KEYS_MAX: usize = 128;
 
 /// A transaction that is a row.
 #[derive(Clone, Debug, PartialEq, Eq)]

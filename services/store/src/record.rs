@@ -20,6 +20,7 @@ use futures::FutureExt;
 pub use batch::{Batch, Content, Entry, Move, RawHeader, RawRecord, Topic};
 pub use decide::{Answer, Ask, Plan, Recording, Report, Row, Verdict};
 pub use tails::{AccountKey, Tail, Tails};
+pub(crate) use write::KEYS_MAX;
 
 use crate::{Error, Store};
 

@@ -1,20 +1,30 @@
-//! What headers say about a submission: its idempotency key, and how long to wait for its row.
+//! What headers say: one that may be there once, and of a submission its idempotency key and how long to wait for its
+//! row.
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use fluxo_core::id::IdempotencyKey;
 
 use super::problem::Problem;
 
+/// The value of a header that may be there once, if it is there.
+pub(super) fn only<'h>(
+    headers: &'h HeaderMap,
+    name: &'static str,
+) -> Result<Option<&'h HeaderValue>, Problem> {
+    let mut all = headers.get_all(name).iter();
+    let only = all.next();
+    if all.next().is_some() {
+        return Err(Problem::Header(name, "is there more than once".into()));
+    }
+    Ok(only)
+}
+
 /// The key of `Idempotency-Key`, if there is one.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     const NAME: &str = "Idempotency-Key";
-    let mut all = headers.get_all(NAME).iter();
-    let Some(only) = all.next() else { return Ok(None) };
-    if all.next().is_some() {
-        return Err(Problem::Header(NAME, "is there more than once".into()));
-    }
+    let Some(only) = only(headers, NAME)? else { return Ok(None) };
     let key = IdempotencyKey::parse(only.to_str().unwrap_or_default());
     key.map(Some).map_err(|invalid| Problem::Header(NAME, invalid.to_string().into()))
 }

@@ -18,6 +18,7 @@ use super::{
     App,
     auth::Reader,
     parameters::Parameters,
+    preference,
     problem::{Document, Problem},
 };
 use crate::{
@@ -73,11 +74,9 @@ pub(super) async fn follow(
     mut parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let begin = match parameters.query("from", begin) {
-        Some(begin) => Some(begin),
-        None => Some(From::Now),
-    };
-    let begin = parameters.end(begin)?;
+    // One that cannot be used is told at the end.
+    let begin = parameters.query("from", begin).unwrap_or(From::Now);
+    let begin = parameters.end(Some(begin))?;
     let begin = last_event(&headers)?.map_or(begin, From::After);
     let follower = app.streams.follow(begin).await.inspect_err(|refusal| {
         if *refusal == Refusal::Full {
@@ -107,15 +106,9 @@ fn begin(text: &str) -> Result<From, &'static str> {
 
 /// Where the client was. An empty id is none, as for every EventSource.
 pub(super) fn last_event(headers: &HeaderMap) -> Result<Option<Positions>, Problem> {
-    let mut all = headers.get_all(LAST_EVENT_ID).iter();
-    let (Some(id), None) = (all.next(), all.next()) else {
-        let is_there = headers.contains_key(LAST_EVENT_ID);
-        let twice = Problem::Header(LAST_EVENT_ID, "is there more than once".into());
-        return if is_there { Err(twice) } else { Ok(None) };
-    };
-    if id.is_empty() {
+    let Some(id) = preference::only(headers, LAST_EVENT_ID)?.filter(|id| !id.is_empty()) else {
         return Ok(None);
-    }
+    };
     let positions = id.to_str().ok().and_then(Positions::parse);
     let unknown = || Problem::Header(LAST_EVENT_ID, "is none that this call gave".into());
     positions.map(Some).ok_or_else(unknown)

@@ -26,7 +26,7 @@ const COLUMN_COUNT: usize = 19;
 /// below the 32,766 that SQLite takes.
 const ROWS_MAX: usize = 256;
 /// The most keys of one statement that reads.
-const KEYS_MAX: usize = 128;
+pub(crate) const KEYS_MAX: usize = 128;
 
 /// How long a writer waits to be alone. It is a courtesy: after it, the keys of the table decide as always.
 const ALONE_TIMEOUT_S: u32 = 10;
