@@ -1,33 +1,20 @@
 //! Opens the database: MySQL, or a SQLite file for the demo.
 
+mod mysql;
+
 use std::{sync::Arc, time::Duration};
 
-use fluxo_core::settings::{DatabaseSettings, DatabaseTls};
+use fluxo_core::settings::DatabaseSettings;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr,
-    sqlx::{
-        Executor,
-        mysql::{MySqlConnectOptions, MySqlSslMode},
-        sqlite::{SqliteJournalMode, SqliteSynchronous},
-    },
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use secrecy::ExposeSecret;
 
-use crate::{Error, socket};
+use crate::Error;
 
 /// How long a connection, or a free one of the pool, is waited for.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Of every connection to MySQL. Gap locks of the default isolation would make writers of disjoint accounts wait for
-/// each other; a value that does not fit must be an error, whatever the server's mode; a lock is not waited for longer
-/// than a client waits for an answer. And a server that hears nothing of a client ends its transaction, and with it its
-/// locks, after half a minute, not after eight hours: a client whose connection leads nowhere cannot end it.
-const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10, \
-                       wait_timeout = 30, net_write_timeout = 30, \
-                       sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')";
-
-/// How long a connection to MySQL may be idle and still be used again: shorter than the server waits.
-const IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// How long the database is waited for by whoever has no bound of its own: a connection may be dead without saying so.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,7 +55,10 @@ impl Store {
             .connect_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .sqlx_logging(false);
-        mysql(&mut options, settings)?;
+        let settings = Arc::new(settings.clone());
+        if url.starts_with("mysql://") {
+            mysql::configure(&mut options, &settings)?;
+        }
         options.map_sqlx_sqlite_opts(|options| {
             // A commit is on disk when it returns, as in MySQL's defaults.
             options
@@ -77,21 +67,8 @@ impl Store {
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(ACQUIRE_TIMEOUT)
         });
-        // A URL that is none of MySQL's leads to no such connection.
-        let port = url.parse::<MySqlConnectOptions>().map(|options| options.get_port()).unwrap_or_default();
-        options.map_sqlx_mysql_pool_opts(move |pool| {
-            // Not by the pool's own timeout: its looks count as uses.
-            let pool = pool.before_acquire(|_, meta| Box::pin(async move { Ok(meta.idle_for < IDLE_MAX) }));
-            pool.after_connect(move |connection, _| {
-                Box::pin(async move {
-                    // It looks at every file of the process, of which an api has one a client.
-                    let _ = tokio::task::spawn_blocking(move || socket::set(port)).await;
-                    connection.execute(SESSION).await.map(|_| ())
-                })
-            })
-        });
         let pool = Database::connect(options).await?;
-        Ok(Self { pool, owner: settings.database_owner.clone(), settings: Arc::new(settings.clone()) })
+        Ok(Self { pool, owner: settings.database_owner.clone(), settings })
     }
 
     /// Waits until the database answers, and tells each failure that may pass to `waiting`.
@@ -159,34 +136,4 @@ where
         return Err(Error::Unreachable(DbErr::Custom(late)));
     };
     Ok(answer?)
-}
-
-fn mysql(options: &mut ConnectOptions, settings: &DatabaseSettings) -> Result<(), Error> {
-    let password = settings
-        .password()
-        .map_err(|error| Error::Settings(format!("FLUXO_DATABASE_PASSWORD_FILE: {error}")))?;
-    let mode = match settings.database_tls {
-        DatabaseTls::Disabled => MySqlSslMode::Disabled,
-        DatabaseTls::Preferred => MySqlSslMode::Preferred,
-        DatabaseTls::Required => MySqlSslMode::Required,
-        DatabaseTls::VerifyCa => MySqlSslMode::VerifyCa,
-        DatabaseTls::VerifyIdentity => MySqlSslMode::VerifyIdentity,
-    };
-    let authority = settings.database_ca_file.clone();
-    // A certificate of any public authority for any name would say nothing.
-    if authority.is_none() && settings.database_tls == DatabaseTls::VerifyCa {
-        let needed = "FLUXO_DATABASE_CA_FILE is needed to verify the server by verify-ca";
-        return Err(Error::Settings(needed.into()));
-    }
-    options.map_sqlx_mysql_opts(move |mut options| {
-        if let Some(password) = &password {
-            options = options.password(password.expose_secret());
-        }
-        if let Some(authority) = &authority {
-            options = options.ssl_ca(authority);
-        }
-        // The statements of the hot path: a handful of shapes, each in a few lengths.
-        options.ssl_mode(mode).statement_cache_capacity(64).charset("utf8mb4").timezone(Some("+00:00".into()))
-    });
-    Ok(())
 }

@@ -2,9 +2,8 @@
 //!
 //! sqlx 0.9.0 leaves Nagle's algorithm on: the end of a long statement waits until what was sent before it is
 //! acknowledged, which a server may delay by 40 ms. It is mended upstream and in no release yet. Nor does it notice that
-//! a server is gone which did not say so: its pool waits for such a connection, whose place is taken, as long as the
-//! system lets it, a quarter of an hour or for ever. The driver does not hand out its socket, so it is found among those
-//! of the process.
+//! a server is gone which did not say so: a statement waits for it as long as the system lets it, a quarter of an hour or
+//! for ever. The driver does not hand out its socket, so it is found among those of the process.
 #![allow(unsafe_code, reason = "a socket of the driver's is borrowed by its number")]
 
 use std::{
