@@ -20,7 +20,7 @@ pub mod sink;
 mod trace;
 mod writer;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use fluxo_core::kit::{admin, health::Readiness, shutdown::Shutdown};
@@ -160,9 +160,15 @@ async fn listen(
         forwarding.abort_all();
     }
     // What Kafka has not acknowledged by then is forwarded again by whoever has its partition next.
-    let patience = settings.run.shutdown_grace / 2;
-    let _ = tokio::join!(leave(consumer), tokio::time::timeout(patience, forwarding.join_next()));
+    let forwarded = tokio::time::timeout(patience(settings), forwarding.join_next());
+    let _ = tokio::join!(leave(consumer), forwarded);
     ended
+}
+
+/// How long the end waits for what does not answer: first for what is being written, then for what is being forwarded. So
+/// there is time to leave the group, and others need not wait for the session to end.
+fn patience(settings: &Settings) -> Duration {
+    settings.run.shutdown_grace / 3
 }
 
 /// Begins to fill the dead-letter topic, if there is one.

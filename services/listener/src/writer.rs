@@ -27,6 +27,7 @@ use crate::{
     forward::Duty,
     kafka::{Command, Consumer, Identity, Message, Oracle, room_of},
     metrics::Metrics,
+    patience,
     resolve::{Decision, decide},
     settings::Settings,
     sink::{Action, Event, Fetched, Limits, Resolved, Sink, Stop, Unresolved},
@@ -67,6 +68,7 @@ pub(crate) struct Writer {
     record: Option<Box<record::Writer>>,
     stopped: BTreeMap<i32, Stop>,
     commands: mpsc::Sender<Command>,
+    patience: Duration,
     shared: Arc<Shared>,
 }
 
@@ -99,11 +101,12 @@ impl Writer {
             record: Some(Box::new(record)),
             stopped: BTreeMap::new(),
             commands: shared.consumer.commands(),
+            patience: patience(settings),
             shared,
         }
     }
 
-    /// Runs until it is told to drain and nothing is under way, or it cannot go on.
+    /// Runs until it is told to drain and nothing is under way any more, or for too long, or it cannot go on.
     pub(crate) async fn run(
         mut self,
         mut messages: UnboundedReceiver<Message>,
@@ -112,6 +115,7 @@ impl Writer {
     ) -> anyhow::Result<()> {
         let mut pending: Option<Pending> = None;
         let mut taken = 0_usize;
+        let mut gives_up = None;
         loop {
             while let Some(action) = self.sink.action(Instant::now()) {
                 if let Some(request) = self.act(action)? {
@@ -129,12 +133,22 @@ impl Writer {
             let wake = self.sink.wake_at().map(tokio::time::Instant::from_std);
             tokio::select! {
                 biased;
-                () = shutdown.draining(), if !shutdown.is_draining() => self.sink.drain(),
+                () = shutdown.draining(), if gives_up.is_none() => {
+                    self.sink.drain();
+                    gives_up = Some(tokio::time::Instant::now() + self.patience);
+                }
                 done = async { pending.as_mut().expect("it is there").await }, if pending.is_some() => {
                     pending = None;
                     self.done(done);
                 }
-                () = tokio::time::sleep_until(wake.unwrap_or_else(tokio::time::Instant::now)), if wake.is_some() => {}
+                () = at(gives_up) => {
+                    tracing::warn!(
+                        writer = self.number,
+                        "the database or Kafka does not answer: whoever has the partitions next finds out what was written"
+                    );
+                    return Ok(());
+                }
+                () = at(wake) => {}
                 message = messages.recv() => {
                     taken += self.take(message)?;
                     // What is there already is taken at once: a look at the clock for each record would cost more.
@@ -275,6 +289,14 @@ impl Writer {
             self.shared.partitions.change(&self.stopped, &stopped, &self.shared.metrics);
             self.stopped = stopped;
         }
+    }
+}
+
+/// Waits until then; for ever without it.
+async fn at(then: Option<tokio::time::Instant>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,9 @@
 //! Records become rows.
 
+use std::time::Duration;
+
 use fluxo_core::{message, quarantine::Reason};
+use fluxo_testkit::Link;
 
 use crate::pipeline::{Pipeline, transaction};
 
@@ -130,4 +133,24 @@ async fn a_listener_goes_on_where_another_has_stopped() {
         assert_eq!(pipeline.balance_after("ana", 100 * round).await, format!("{}.00", 100 * round));
         listener.stop().await;
     }
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_long_for_a_database_that_gives_no_sign() {
+    let pipeline = Pipeline::new(1).await;
+    let server = pipeline.database.url.split(['@', '/']).nth(3).unwrap();
+    let link = Link::to(server);
+    let through = pipeline.database.url.replace(server, &link.address().to_string());
+    let flags = [&*format!("--database-url={through}"), "--shutdown-grace=3s"];
+    let listener = pipeline.listen(&flags).await;
+    pipeline.send(&transaction("ana", "1"));
+    pipeline.flush();
+    pipeline.balance_after("ana", 1).await;
+    link.falls_silent();
+    pipeline.send(&transaction("ana", "1"));
+    pipeline.flush();
+    tokio::time::timeout(Duration::from_secs(10), listener.stop()).await.unwrap();
+    let next = pipeline.listen(&[]).await;
+    assert_eq!(pipeline.balance_after("ana", 2).await, "2.00");
+    next.stop().await;
 }
