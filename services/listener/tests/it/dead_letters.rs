@@ -215,3 +215,34 @@ async fn forwarding_goes_on_after_the_database_was_away() {
     let position = Position { partition: 0, offset: 0 };
     assert_eq!(place(&letters[0].2.headers).unwrap().position, position);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_forward_at_once_one_ends_midway_and_the_other_forwards_what_is_left() {
+    const POISON: usize = 4_000;
+    let pipeline = Pipeline::new(PARTITIONS).await;
+    let dead_letters = fluxo_testkit::topic(PARTITIONS).await;
+    let one = pipeline.listen(&[&flag(&dead_letters)]).await;
+    let other = pipeline.listen(&[&flag(&dead_letters)]).await;
+    one.until_ready().await;
+    other.until_ready().await;
+    for number in 0..POISON {
+        pipeline.send_raw(format!("conta-{number}").as_bytes(), format!("poison {number}").as_bytes());
+    }
+    pipeline.flush();
+    eventually("the first that are forwarded", PATIENCE, async || {
+        (one.metric("fluxo_listener_forwarded_total").await > 0).then_some(())
+    })
+    .await;
+    one.stop().await;
+    until_forwarded(&pipeline, POISON).await;
+    other.stop().await;
+    // One that took over may forward again what the other had not noted yet: it is told by its place.
+    let letters: BTreeSet<_> = records_of(&dead_letters)
+        .into_iter()
+        .map(|(.., letter)| (place(&letter.headers).unwrap(), letter.value.unwrap()))
+        .collect();
+    let places: BTreeSet<_> = quarantine(&pipeline).await.into_iter().map(|entry| entry.place).collect();
+    let values: BTreeSet<_> = letters.iter().map(|(_, value)| value).collect();
+    assert_eq!((letters.len(), places.len(), values.len()), (POISON, POISON, POISON));
+    assert!(letters.iter().all(|(place, _)| places.contains(place)));
+}

@@ -7,17 +7,13 @@ use std::{
 
 use fluxo_core::{Account, Currency, Kind, TransactionId};
 use fluxo_testkit::eventually;
-use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
-};
 use serde_json::{Value, json};
 use tokio::{
     process::{Child, Command},
     task::JoinSet,
 };
 
-use crate::pipeline::{PATIENCE, Pipeline};
+use crate::pipeline::{PATIENCE, Pipeline, records_of};
 
 const TRANSACTIONS: usize = 100_000;
 const ACCOUNTS: usize = 1_000;
@@ -104,22 +100,10 @@ async fn recorded(pipeline: &Pipeline) -> i64 {
 
 /// The ids on the topic, by account, in the order of their partition.
 fn on_the_topic(pipeline: &Pipeline) -> BTreeMap<String, Vec<TransactionId>> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &pipeline.topic.bootstrap_servers)
-        .set("group.id", "reader")
-        .set("enable.auto.commit", "false")
-        .create()
-        .unwrap();
-    let mut from_start = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        from_start.add_partition_offset(&pipeline.topic.name, partition, Offset::Beginning).unwrap();
-    }
-    consumer.assign(&from_start).unwrap();
     let mut ids: BTreeMap<String, Vec<TransactionId>> = BTreeMap::new();
-    for _ in 0..TRANSACTIONS {
-        let message = consumer.poll(PATIENCE).expect("a record in time").unwrap();
-        let value: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
-        let account = String::from_utf8(message.key().unwrap().to_vec()).unwrap();
+    for (_, _, record) in records_of(&pipeline.topic) {
+        let value: Value = serde_json::from_slice(&record.value.unwrap()).unwrap();
+        let account = String::from_utf8(record.key.unwrap()).unwrap();
         ids.entry(account).or_default().push(TransactionId::parse(value["id"].as_str().unwrap()).unwrap());
     }
     ids
