@@ -12,7 +12,8 @@ use rdkafka::{
 
 use crate::cluster::{PARTITIONS, TOPIC};
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than brokers take to come back, three at once on a machine that has other work.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A record of the topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
