@@ -80,9 +80,12 @@ impl Report {
         line("records in quarantine", quarantined.to_string());
         line("records on the dead-letter topic, each at least once", dead_letters.to_string());
         line("longest time from calm to the last row", format!("{:.1} s", self.longest.as_secs_f32()));
-        text += "\n| happened | times |\n|---|---:|\n";
-        for (fault, name) in Fault::ALL {
-            let _ = writeln!(text, "| {name} | {} |", self.faults.get(&fault).copied().unwrap_or_default());
+        if !self.faults.is_empty() {
+            text += "\n| happened | times |\n|---|---:|\n";
+            for (fault, name) in Fault::ALL {
+                let _ =
+                    writeln!(text, "| {name} | {} |", self.faults.get(&fault).copied().unwrap_or_default());
+            }
         }
         text += "\n| answered to a request | times |\n|---|---:|\n";
         for (answer, count) in &self.answers {
