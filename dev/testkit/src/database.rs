@@ -6,6 +6,8 @@ use anyhow::Context;
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use uuid::Uuid;
 
+use crate::Link;
+
 /// An empty database, which is dropped with this value unless the test panics.
 #[derive(Debug)]
 pub struct TestDatabase {
@@ -38,6 +40,17 @@ impl TestDatabase {
     #[allow(clippy::panic, reason = "a test that cannot go on has failed")]
     pub async fn run(&self, sql: &str) {
         run(&self.url, sql).await.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// A link to its server, and the database as it is named through it.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn linked(&self) -> (Link, String) {
+        let server = self.url.split(['@', '/']).nth(3).expect("it is mysql://user@host:port/name");
+        let link = Link::to(server);
+        let url = self.url.replace(server, &link.address().to_string());
+        (link, url)
     }
 
     /// Makes a user who needs this password and TLS, and may do everything in the database; the database as this user

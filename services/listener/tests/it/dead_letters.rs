@@ -8,7 +8,7 @@ use fluxo_store::{
     quarantine::{Entry, Filter},
     record::{RawHeader, RawRecord},
 };
-use fluxo_testkit::{Link, TestTopic, eventually};
+use fluxo_testkit::{TestTopic, eventually};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
@@ -199,9 +199,7 @@ async fn a_dead_letter_topic_that_is_not_there_is_waited_for_and_rows_flow() {
 async fn forwarding_goes_on_after_the_database_was_away() {
     let pipeline = Pipeline::new(1).await;
     let dead_letters = fluxo_testkit::topic(1).await;
-    let server = pipeline.database.url.split('@').nth(1).unwrap().split('/').next().unwrap();
-    let link = Link::to(server);
-    let url = pipeline.database.url.replace(server, &link.address().to_string());
+    let (link, url) = pipeline.database.linked();
     let listener = pipeline.listen(&[&flag(&dead_letters), &format!("--database-url={url}")]).await;
     listener.until_ready().await;
     link.refuses();

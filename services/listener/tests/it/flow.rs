@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use fluxo_core::{message, quarantine::Reason};
-use fluxo_testkit::Link;
 
 use crate::pipeline::{Pipeline, transaction};
 
@@ -138,9 +137,7 @@ async fn a_listener_goes_on_where_another_has_stopped() {
 #[tokio::test]
 async fn the_end_does_not_wait_long_for_a_database_that_gives_no_sign() {
     let pipeline = Pipeline::new(1).await;
-    let server = pipeline.database.url.split(['@', '/']).nth(3).unwrap();
-    let link = Link::to(server);
-    let through = pipeline.database.url.replace(server, &link.address().to_string());
+    let (link, through) = pipeline.database.linked();
     let flags = [&*format!("--database-url={through}"), "--shutdown-grace=3s"];
     let listener = pipeline.listen(&flags).await;
     pipeline.send(&transaction("ana", "1"));

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use fluxo_core::TransactionId;
-use fluxo_testkit::{Link, eventually};
+use fluxo_testkit::eventually;
 use reqwest::{Client, Response};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -60,9 +60,7 @@ async fn fifty_reversals_at_once_through_two_replicas_are_one_row() {
 async fn while_the_database_is_away_reversals_are_503_and_posts_are_not() {
     let pipeline = Pipeline::new(1).await;
     let listener = pipeline.listen(&[]).await;
-    let server = pipeline.database.url.split(['@', '/']).nth(3).unwrap().to_owned();
-    let link = Link::to(&server);
-    let through = pipeline.database.url.replace(&server, &link.address().to_string());
+    let (link, through) = pipeline.database.linked();
     let api = pipeline.serve_api(&[&format!("--database-url={through}")]).await;
     let http = Client::new();
     let first = id(post(&http, &api.url, "/v1/transactions", TRANSACTION).await).await;

@@ -121,7 +121,7 @@ async fn another(settings: &DatabaseSettings) -> Result<MySqlConnection, sqlx::E
 
 #[cfg(test)]
 mod tests {
-    use fluxo_testkit::{Link, eventually};
+    use fluxo_testkit::eventually;
     use sea_orm::ConnectionTrait as _;
 
     use super::*;
@@ -130,9 +130,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_leads_nowhere_does_not_keep_its_place_in_the_pool() {
         let database = fluxo_testkit::database().await;
-        let server = database.url.split(['@', '/']).nth(3).unwrap();
-        let link = Link::to(server);
-        let url = database.url.replace(server, &link.address().to_string());
+        let (link, url) = database.linked();
         let store = Store::open_pool(&DatabaseSettings::of_url(url.as_str()), 1).await.unwrap();
         let ask = async || store.pool.execute_unprepared("SELECT 1").await;
         ask().await.unwrap();
