@@ -2,7 +2,8 @@
 //! that each process takes for a transaction. `make bench` runs it on servers of its own; see `--help` for its parts.
 //!
 //! Layout: `part` has the measurements; they use `child` (a service in a process of its own), `load` (HTTP as
-//! fast, or as often, as wanted), `server` (Kafka and MySQL), `measure` (CPU and memory) and `table`.
+//! fast, or as often, as wanted), `server` (Kafka and MySQL), `measure` (CPU and memory), `table`, and `progress` for
+//! whoever waits for a long one.
 #![allow(
     clippy::disallowed_types,
     clippy::float_arithmetic,
@@ -11,13 +12,14 @@
     clippy::cast_sign_loss,
     reason = "measurements, not money"
 )]
-#![allow(clippy::print_stdout, reason = "its output is what it is for")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
 mod child;
 mod command;
 mod load;
 mod measure;
 mod part;
+mod progress;
 mod server;
 mod table;
 

@@ -20,6 +20,7 @@ use anyhow::{Context as _, ensure};
 use crate::{
     command::Operator as Options,
     measure::{Cpu, Process},
+    progress::say,
     table::{Table, number},
 };
 use process::Operator;
@@ -59,6 +60,7 @@ async fn at_rest(scene: &Scene, program: &std::path::Path, count: u32, rest: Dur
     let start = || Operator::start(program, &scene.kubeconfig, &scene.namespace.name, &resync);
     let operator = start().await?;
     let began = Instant::now();
+    say(format_args!("{count} pipelines are made"));
     scene.make(count).await?;
     let made = began.elapsed();
     settle(scene).await?;
@@ -70,6 +72,7 @@ async fn at_rest(scene: &Scene, program: &std::path::Path, count: u32, rest: Dur
     look(scene, &operator, &table, "after they were made", rest).await?;
     operator.end().await?;
 
+    say("the operator is started again");
     let began = Instant::now();
     let operator = start().await?;
     let converged = operator.converged(count, began).await?;
@@ -94,6 +97,7 @@ async fn look(
 ) -> anyhow::Result<()> {
     let kafka = || crate::server::port_of_kafka().and_then(Process::listening);
     let usage = || Cpu::of(&[Some(operator.usage()), kafka()]);
+    say(format_args!("at rest for {rest:?}, {what}"));
     let (passes, writes, cpu) = (operator.passes().await?, scene.writes().await?, usage());
     tokio::time::sleep(rest).await;
     let (passes, written) = (operator.passes().await?.since(&passes), scene.writes().await?.since(&writes));
@@ -128,6 +132,7 @@ async fn settle(scene: &Scene) -> anyhow::Result<()> {
         if written.is_none() {
             return Ok(());
         }
+        say(format_args!("no rest yet: {written}"));
         ensure!(began.elapsed() < SETTLES, "there is no rest: {written}");
     }
 }

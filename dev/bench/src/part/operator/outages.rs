@@ -15,7 +15,10 @@ use super::{
     proxy::{Mode, Proxy},
     scene::Scene,
 };
-use crate::table::{Table, number};
+use crate::{
+    progress::say,
+    table::{Table, number},
+};
 
 /// How soon the operator must act.
 const GOAL: Duration = Duration::from_secs(10);
@@ -40,6 +43,7 @@ const KINDS: [(Kind, &str); 3] = [
 ];
 
 pub(super) async fn measure(program: &Path, count: u32) -> anyhow::Result<()> {
+    say(format_args!("the API server goes away {count} times"));
     let scene = Scene::start().await?;
     let (server, config) = through(&scene.kubeconfig)?;
     let proxy = Proxy::start(server).await?;
@@ -57,6 +61,7 @@ pub(super) async fn measure(program: &Path, count: u32) -> anyhow::Result<()> {
         let back = outage(&scene, &proxy, KINDS[kind].0, Duration::from_secs(away), replicas).await?;
         let acted = scene.has_api_replicas(replicas, PATIENCE).await.map(|()| back.elapsed());
         let acted = acted.with_context(|| format!("outage {turn}: {} for {away} s", KINDS[kind].1))?;
+        say(format_args!("{turn}: {} for {away} s; acted on after {acted:.1?}", KINDS[kind].1));
         took[kind].push(acted);
     }
     operator.end().await?;

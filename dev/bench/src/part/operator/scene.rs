@@ -29,6 +29,8 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
+use crate::progress::Progress;
+
 /// How many requests of the scene are under way at once.
 const CONCURRENCY: usize = 8;
 /// How long pipelines may take to be Ready. The controllers of Kubernetes make 20 requests a second.
@@ -88,9 +90,10 @@ impl Scene {
         let made = async {
             let pipelines = (0..count).map(|number| self.put::<TransactionPipeline>(self.pipeline(number)));
             stream::iter(pipelines).buffer_unordered(CONCURRENCY).try_for_each(|_| async { Ok(()) }).await?;
-            let began = Instant::now();
+            let (began, mut progress) = (Instant::now(), Progress::begin());
             loop {
                 let ready = self.ready().await?;
+                progress.say(format_args!("{ready} of {count} pipelines are Ready"));
                 if ready == usize::try_from(count)? {
                     return Ok(());
                 }
