@@ -15,6 +15,7 @@
 mod demand;
 mod explain;
 mod history;
+mod needs;
 mod observation;
 mod work;
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Group, GroupState, Observation, Policy, Rate, work::Work};
+use super::{Decision, Group, GroupState, Observation, Policy, Rate, needs::Needs, work::Work};
 use crate::lag::{Offsets, Reading, TopicOffsets, Unknown};
 
 /// Over how long arrivals are averaged.
@@ -25,13 +25,15 @@ const STUCK_AFTER: Duration = Duration::from_mins(1);
 const SLOWEST_PART: u32 = 10;
 /// What the budget of changes counts.
 const HOUR: Duration = Duration::from_hours(1);
-/// The most samples that are kept: with one each second, more than any window.
+/// The most samples that are kept: more than there are in the time of an average with one each 20 ms.
 const SAMPLES_MOST: usize = 4_096;
 
 /// What was seen before.
 #[derive(Clone, Debug, Default)]
 pub struct History {
+    /// Those of [`ARRIVAL_SPAN`].
     samples: VecDeque<Sample>,
+    needs: Needs,
     /// When the number of listeners changed, whoever changed it.
     changes: VecDeque<Duration>,
     /// Since when each partition stands where it stands.
@@ -56,8 +58,6 @@ struct Sample {
     wanted: u32,
     /// `None` when anything was unknown.
     totals: Option<Totals>,
-    /// `None` when anything was unknown.
-    needed: Option<u32>,
 }
 
 /// Sums over all partitions.
@@ -108,12 +108,11 @@ impl History {
         self.follow(observation);
         let wanted = observation.replicas.wanted;
         // While a backlog is drained nothing is too much: else there would be fewer step by step, each a rebalance.
-        let at_least = if decision.inputs.catching_up { wanted } else { 0 };
+        let at_least = if decision.inputs.catching_up { wanted.min(decision.inputs.most) } else { 0 };
         let needed = decision.inputs.unknown().is_none().then_some(decision.inputs.in_to.max(at_least));
-        self.samples.push_back(Sample { at: observation.at, wanted, totals, needed });
-        // One that is older stays, so that it is known that the window was seen whole.
-        let kept = policy.window.max(ARRIVAL_SPAN);
-        while self.samples.get(1).is_some_and(|second| second.at + kept <= observation.at)
+        self.needs.note(observation.at, needed);
+        self.samples.push_back(Sample { at: observation.at, wanted, totals });
+        while self.samples.front().is_some_and(|first| first.at + ARRIVAL_SPAN < observation.at)
             || self.samples.len() > SAMPLES_MOST
         {
             self.samples.pop_front();
@@ -170,13 +169,7 @@ impl History {
 
     /// The most listeners that were needed in a window until now; `None` unless all of it was seen, and known.
     pub(super) fn most_needed_within(&self, window: Duration, now: Duration) -> Option<u32> {
-        let began = now.checked_sub(window)?;
-        let first = self.samples.iter().rposition(|sample| sample.at <= began)?;
-        self.samples
-            .iter()
-            .skip(first)
-            .map(|sample| sample.needed)
-            .try_fold(0, |most, needed| Some(most.max(needed?)))
+        self.needs.most_within(window, now)
     }
 
     /// Learns what a listener reaches, from times in which the number of listeners stayed.

@@ -162,6 +162,16 @@ fn unknown_is_not_zero_and_holds_for_a_window_after_it_is_known_again() {
 }
 
 #[test]
+fn a_window_of_hours_ends_as_well() {
+    let policy = Policy { window: Duration::from_hours(2), ..POLICY };
+    let mut pipeline = Pipeline::new(policy, 12, 100, 1_000);
+    pipeline.wanted = 4;
+    let decision = pipeline.run(7_200);
+    assert_eq!((decision.replicas, decision.reason), (4, Reason::Window));
+    assert_eq!(pipeline.run(60).replicas, 1, "{:?}", pipeline.writes);
+}
+
+#[test]
 fn a_known_backlog_scales_out_though_another_partition_is_unknown() {
     let mut observation = seen(0, 1, &[100_000, 100_000, 0, 0]);
     let topic = observation.offsets.as_mut().unwrap();
