@@ -8,6 +8,9 @@ mod board;
 mod clusters;
 mod report;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -108,25 +111,30 @@ impl Autoscaler {
         let began = Instant::now();
         let observation = self.observe(target, replicas, watched.began.elapsed()).await;
         self.metrics.lag_round(began.elapsed());
-        let decision = decide(&watched.history, &observation, &target.policy);
-        watched.history.record(&observation, &decision, &target.policy);
-        let lag = decision.inputs.lag.as_ref().map(|lag| *lag).map_err(Unknown::as_str);
-        self.metrics.saw((&key.namespace, &key.name), lag, decision.replicas);
         if watched.age_at.is_none_or(|at| at.elapsed() >= AGE_INTERVAL) {
             watched.oldest = self.oldest(target, &observation).await;
             watched.age_at = Some(Instant::now());
         }
-        let written = target.writes && self.write(key, target, &decision, &mut watched).await;
+        self.act(key, target, &observation, &mut watched).await;
         let is_away = matches!(observation.offsets, Err(Unknown::Away(_)));
-        watched.moved(written || decision.inputs.lag != Ok(0), end(&observation));
-        watched.note(decision, written);
-        if self.board.publish(key, &mut watched) {
-            tracing::debug!(pipeline.namespace = key.namespace, pipeline.name = key.name, "news of the lag");
-        }
         match watched.moved_at.elapsed() {
             _ if is_away => AWAY.max(self.interval),
             still if still > RESTS_AFTER => AT_REST.max(self.interval),
             _ => self.interval,
+        }
+    }
+
+    /// Decides, writes what was decided, and tells of both.
+    async fn act(&self, key: &Key, target: &Target, observation: &Observation, watched: &mut Watched) {
+        let decision = decide(&watched.history, observation, &target.policy);
+        watched.history.record(observation, &decision, &target.policy);
+        let lag = decision.inputs.lag.as_ref().map(|lag| *lag).map_err(Unknown::as_str);
+        self.metrics.saw((&key.namespace, &key.name), lag, decision.replicas);
+        let written = self.write(key, target, &decision, watched).await;
+        watched.moved(written || decision.inputs.lag != Ok(0), end(observation));
+        watched.note(decision, written);
+        if self.board.publish(key, watched) {
+            tracing::debug!(pipeline.namespace = key.namespace, pipeline.name = key.name, "news of the lag");
         }
     }
 
@@ -168,7 +176,10 @@ impl Autoscaler {
 
     /// Writes the number of listeners, if it is to change; whether that succeeded.
     async fn write(&self, key: &Key, target: &Target, decision: &Decision, watched: &mut Watched) -> bool {
-        let Some(to) = decision.write() else { return false };
+        let Some(to) = decision.write().filter(|_| target.writes) else {
+            watched.refusal = None;
+            return false;
+        };
         let scale = json!({
             "apiVersion": "autoscaling/v1",
             "kind": "Scale",
@@ -182,18 +193,33 @@ impl Autoscaler {
                 self.metrics.wrote("Scale");
                 self.metrics.scaled(decision.reason.as_str());
                 watched.wrote = Some((to, Instant::now()));
+                watched.refusal = None;
                 true
             }
             Err(error) => {
-                tracing::warn!(
-                    pipeline.namespace = key.namespace,
-                    pipeline.name = key.name,
-                    error = &error as &dyn std::error::Error,
-                    "the number of listeners was not written: it is tried again"
-                );
+                if watched.refused(why(&error), Instant::now()) {
+                    tracing::warn!(
+                        pipeline.namespace = key.namespace,
+                        pipeline.name = key.name,
+                        error = &error as &dyn std::error::Error,
+                        "the number of listeners was not written: it is tried again"
+                    );
+                }
                 false
             }
         }
+    }
+}
+
+/// Why a number was not written, and what to do.
+fn why(error: &kube::Error) -> String {
+    match error {
+        // Of an answer its message is all there is to read.
+        kube::Error::Api(status) => format!(
+            "the API server answers: {}; see that the operator may patch deployments/scale, and that no admission policy is against it",
+            status.message
+        ),
+        error => format!("the API server cannot be asked: {error}"),
     }
 }
 

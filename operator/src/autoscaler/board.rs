@@ -84,7 +84,20 @@ pub(super) struct Watched {
     decision: Option<Decision>,
     decisions: VecDeque<crd::Decision>,
     published_at: Option<Instant>,
+    /// Why the number of listeners could not be written; `None` once it was, or is as decided.
+    pub(super) refusal: Option<Refusal>,
 }
+
+/// Why a number could not be written.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    why: String,
+    /// When that was logged.
+    logged_at: Instant,
+}
+
+/// How often it is logged that a number can still not be written: it is tried at each turn.
+const REFUSAL_LOGGED: Duration = Duration::from_mins(1);
 
 impl Board {
     /// An empty one, which tells of news by a channel.
@@ -163,7 +176,8 @@ impl Board {
         let mut pipelines = self.lock();
         let Some(pipeline) = pipelines.get_mut(key) else { return false };
         let decisions: Vec<_> = watched.decisions.iter().cloned().collect();
-        let report = Report::new(decision, watched.oldest, decisions);
+        let refusal = watched.refusal.as_ref().map(|refusal| refusal.why.as_str());
+        let report = Report::new(decision, watched.oldest, decisions, refusal);
         let since = watched.published_at.map(|at| at.elapsed());
         if !report::is_news(pipeline.report.as_ref(), &report, since) {
             return false;
@@ -196,6 +210,7 @@ impl Watched {
             decision: None,
             decisions: decisions.iter().cloned().collect(),
             published_at: None,
+            refusal: None,
         }
     }
 
@@ -207,6 +222,16 @@ impl Watched {
         self.end = end;
     }
 
+    /// Notes why a number could not be written. Whether that is to be logged.
+    pub(super) fn refused(&mut self, why: String, now: Instant) -> bool {
+        let is_logged = |before: &Refusal| before.why == why && before.logged_at + REFUSAL_LOGGED > now;
+        let logs = !self.refusal.as_ref().is_some_and(is_logged);
+        if logs {
+            self.refusal = Some(Refusal { why, logged_at: now });
+        }
+        logs
+    }
+
     /// Keeps a decision, and lists it if it changed the number, or would have.
     pub(super) fn note(&mut self, decision: Decision, written: bool) {
         let is_new = self.decision.as_ref().is_none_or(|before| before.replicas != decision.replicas);
@@ -215,5 +240,31 @@ impl Watched {
             self.decisions.truncate(report::DECISIONS_MOST);
         }
         self.decision = Some(decision);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_logged_when_it_is_another_and_else_once_a_minute() {
+        let (mut watched, began) = (Watched::new(&[]), Instant::now());
+        let mut logs = |why: &str, seconds| watched.refused(why.into(), began + Duration::from_secs(seconds));
+        assert!(logs("forbidden", 0));
+        assert!(!logs("forbidden", 1));
+        assert!(!logs("forbidden", 59));
+        assert!(logs("forbidden", 60));
+        assert!(!logs("forbidden", 61));
+        assert!(logs("the quota is used up", 62));
+        assert!(!logs("the quota is used up", 63));
+    }
+
+    #[test]
+    fn a_refusal_after_a_write_that_succeeded_is_logged() {
+        let (mut watched, now) = (Watched::new(&[]), Instant::now());
+        assert!(watched.refused("forbidden".into(), now));
+        watched.refusal = None;
+        assert!(watched.refused("forbidden".into(), now));
     }
 }

@@ -36,18 +36,35 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(decision: &Decision, oldest: Option<Duration>, decisions: Vec<crd::Decision>) -> Self {
+    /// `refusal` is why the decision could not be written, if it could not.
+    pub(super) fn new(
+        decision: &Decision,
+        oldest: Option<Duration>,
+        decisions: Vec<crd::Decision>,
+        refusal: Option<&str>,
+    ) -> Self {
         let (reason, is_well) = reason(decision);
+        let (reason, is_well, message) = match refusal {
+            None => (reason, is_well, decision.to_string()),
+            Some(why) => (crd::Reason::ApiServerError, false, not_written(decision, why)),
+        };
         Self {
             lag: decision.inputs.lag.as_ref().ok().map(|lag| rounded(*lag)),
             oldest_age: oldest.map(rounded_age),
             reason,
             is_well,
-            message: decision.to_string(),
+            message,
             replicas: decision.replicas,
             partitions: decision.inputs.partitions,
             decisions,
         }
+    }
+
+    /// What changes without a decision.
+    fn figures(&self) -> (Option<i64>, Option<Duration>, Option<&str>) {
+        // It may be refused in other words than before.
+        let refusal = (self.reason == crd::Reason::ApiServerError).then_some(self.message.as_str());
+        (self.lag, self.oldest_age, refusal)
     }
 }
 
@@ -60,7 +77,12 @@ pub(super) fn is_news(before: Option<&Report>, now: &Report, since: Option<Durat
     {
         return true;
     }
-    since >= FIGURES_STAY && (before.lag, before.oldest_age) != (now.lag, now.oldest_age)
+    since >= FIGURES_STAY && before.figures() != now.figures()
+}
+
+fn not_written(decision: &Decision, why: &str) -> String {
+    let (from, to) = (decision.inputs.replicas.wanted, decision.replicas);
+    format!("the change from {from} to {to} listeners could not be written, and is tried again: {why}")
 }
 
 /// The reason of the condition `Scaling`, and whether all is well.
@@ -156,6 +178,22 @@ mod tests {
             partitions: Some(12),
             decisions: vec![],
         }
+    }
+
+    #[test]
+    fn other_words_of_a_refusal_are_told_now_and_then() {
+        let refused = |why: &str| Report {
+            reason: crd::Reason::ApiServerError,
+            is_well: false,
+            message: why.into(),
+            ..report(0, 2)
+        };
+        let (soon, later) = (Some(Duration::from_secs(1)), Some(FIGURES_STAY));
+        assert!(is_news(Some(&report(0, 2)), &refused("forbidden"), soon));
+        assert!(!is_news(Some(&refused("forbidden")), &refused("forbidden"), later));
+        assert!(!is_news(Some(&refused("forbidden")), &refused("the quota is used up"), soon));
+        assert!(is_news(Some(&refused("forbidden")), &refused("the quota is used up"), later));
+        assert!(is_news(Some(&refused("forbidden")), &report(0, 2), soon));
     }
 
     #[test]
