@@ -6,6 +6,11 @@ use std::time::Duration;
 use clap::Args;
 use fluxo_core::settings::{RunSettings, duration};
 
+/// The least of the lag interval: each turn asks Kafka, and a timer of nothing would end the process.
+const LAG_INTERVAL_LEAST: Duration = Duration::from_millis(50);
+/// The least of the resync: each asks the API server and Kafka about every pipeline.
+const RESYNC_LEAST: Duration = Duration::from_secs(1);
+
 /// What `operator run` runs with.
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
@@ -41,11 +46,12 @@ pub struct OperatorSettings {
     /// How many pipelines are worked on at once, from 1 to 256
     #[arg(long, env = "FLUXO_OPERATOR_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub operator_concurrency: u16,
-    /// How often all is looked at again, though nothing is known to have changed: Secrets, and topics without Strimzi
-    #[arg(long, env = "FLUXO_OPERATOR_RESYNC", default_value = "60s", value_parser = duration)]
+    /// How often all is looked at again, from 1s, though nothing is known to have changed: Secrets, and topics without
+    /// Strimzi
+    #[arg(long, env = "FLUXO_OPERATOR_RESYNC", default_value = "60s", value_parser = at_least(RESYNC_LEAST))]
     pub operator_resync: Duration,
-    /// How often the lag of each pipeline is read; where nothing moved for a minute, every 5 s
-    #[arg(long, env = "FLUXO_OPERATOR_LAG_INTERVAL", default_value = "1s", value_parser = duration)]
+    /// How often the lag of each pipeline is read, from 50ms; where nothing moved for a minute, every 5 s
+    #[arg(long, env = "FLUXO_OPERATOR_LAG_INTERVAL", default_value = "1s", value_parser = at_least(LAG_INTERVAL_LEAST))]
     pub operator_lag_interval: Duration,
     /// How many questions about lag are under way at once, from 1 to 256
     #[arg(long, env = "FLUXO_OPERATOR_LAG_QUESTIONS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -82,5 +88,46 @@ impl OperatorSettings {
     /// Whether what Strimzi has in a namespace may be read, as far as it was told.
     pub fn may_read_kafka_in(&self, namespace: &str) -> bool {
         self.kafka_namespaces().iter().any(|may| may.is_none_or(|may| may == namespace))
+    }
+}
+
+fn at_least(least: Duration) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| {
+        duration(text)
+            .and_then(|time| (time >= least).then_some(time).ok_or(format!("must be at least {least:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        operator: OperatorSettings,
+    }
+
+    fn parse(flag: &str) -> Result<OperatorSettings, String> {
+        let parsed = Program::try_parse_from(["operator", flag]);
+        parsed.map(|program| program.operator).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_interval_that_is_next_to_nothing_is_refused_with_the_least() {
+        for (flag, least) in [
+            ("--operator-lag-interval=0s", "50ms"),
+            ("--operator-lag-interval=49ms", "50ms"),
+            ("--operator-resync=0s", "1s"),
+            ("--operator-resync=999ms", "1s"),
+        ] {
+            let message = parse(flag).unwrap_err();
+            assert!(message.contains(&format!("must be at least {least}")), "{message}");
+        }
+        assert_eq!(parse("--operator-lag-interval=50ms").unwrap().operator_lag_interval, LAG_INTERVAL_LEAST);
+        assert_eq!(parse("--operator-resync=1s").unwrap().operator_resync, RESYNC_LEAST);
+        assert!(parse("--operator-resync=1").unwrap_err().contains("must be a number with a unit"));
     }
 }

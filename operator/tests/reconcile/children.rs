@@ -166,7 +166,7 @@ async fn a_foreign_object_is_left_alone_and_named() {
 
 #[tokio::test]
 async fn a_status_with_times_triggers_nothing_and_what_has_converged_is_never_written_again() {
-    const RESYNC: &str = "--operator-resync=500ms";
+    const RESYNC: &str = "--operator-resync=1s";
     let mut scene = Scene::start_with(&[RESYNC]).await;
     scene.make("pagamentos").await;
     scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
