@@ -84,11 +84,6 @@ impl OperatorSettings {
             some => some.iter().map(|namespace| Some(namespace.as_str())).collect(),
         }
     }
-
-    /// Whether what Strimzi has in a namespace may be read, as far as it was told.
-    pub fn may_read_kafka_in(&self, namespace: &str) -> bool {
-        self.kafka_namespaces().iter().any(|may| may.is_none_or(|may| may == namespace))
-    }
 }
 
 fn at_least(least: Duration) -> impl Fn(&str) -> Result<Duration, String> + Clone {
