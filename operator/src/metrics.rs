@@ -83,11 +83,7 @@ impl Metrics {
         let of = |metrics: &Self| metrics.clone();
         let Self { reconciles, failures, duration, writes, watch_failures, .. } = of(&metrics);
         registry.register("reconciles", "How often a pipeline was looked at", reconciles);
-        registry.register(
-            "reconcile_failures",
-            "How often that failed, by the step and its reason",
-            failures,
-        );
+        registry.register("reconcile_failures", "How often that failed, by the step", failures);
         let seconds = || Unit::Seconds;
         registry.register_with_unit("reconcile_duration", "How long it took", seconds(), duration);
         registry.register("writes", "Requests that change something at the API server, by kind", writes);
@@ -97,7 +93,7 @@ impl Metrics {
         registry.register("lag_records", "Accepted records that are not yet in the database", lag);
         registry.register("listeners_wanted", "Listeners that there are to be", replicas);
         registry.register("lag_unknown", "How often lag could not be read, by reason", lag_unknown);
-        let help = "How long the lags of all pipelines took to read";
+        let help = "How long the lag of a pipeline took to read";
         registry.register_with_unit("lag_round", help, seconds(), lag_rounds);
         registry.register("scalings", "Changes of the number of listeners, by reason", decisions);
         metrics
@@ -150,7 +146,7 @@ impl Metrics {
         self.replicas.remove(&of);
     }
 
-    /// All lags were read once.
+    /// The lag of a pipeline was read, or could not be, in this time.
     pub fn lag_round(&self, took: Duration) {
         self.lag_rounds.observe(took.as_secs_f64());
     }
@@ -171,7 +167,7 @@ mod tests {
     fn the_generated_table_of_metrics_is_the_one_that_was_kept() {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        metrics.reconciled(Duration::ZERO, Some("Conflict"));
+        metrics.reconciled(Duration::ZERO, Some("apply"));
         metrics.wrote("Deployment");
         metrics.watch_failed("Deployment");
         metrics.saw(("bank", "payments"), Err("away"), 1);
