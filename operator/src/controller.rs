@@ -370,6 +370,7 @@ fn policy(listener: &crate::crd::Listener, most: u32) -> Policy {
             ScalingMode::External => Mode::External(declared),
             ScalingMode::Fixed => Mode::Fixed(declared),
         },
+        declared: count(listener.replicas),
         min_replicas: count(scaling.min_replicas).min(most),
         max_replicas: scaling.max_replicas.map_or(most, |declared| count(declared).min(most)),
         target_age: scaling.target_age.into(),

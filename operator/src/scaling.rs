@@ -44,6 +44,8 @@ const UTILIZATION_IN: u64 = 600;
 pub struct Policy {
     /// Who decides.
     pub mode: Mode,
+    /// The number that is declared for `External` and `Fixed`: of more than can run, the mode has those that can.
+    pub declared: u32,
     /// The fewest listeners; at least one.
     pub min_replicas: u32,
     /// The most listeners.
@@ -118,7 +120,10 @@ impl Decision {
 pub fn decide(history: &History, observation: &Observation, policy: &Policy) -> Decision {
     let inputs = inputs(history, observation, policy);
     let (replicas, reason) = match policy.mode {
-        Mode::External(declared) | Mode::Fixed(declared) => (declared, Reason::Declared),
+        Mode::External(runs) | Mode::Fixed(runs) if policy.declared > runs => {
+            (runs, Reason::DeclaredAboveMaximum)
+        }
+        Mode::External(runs) | Mode::Fixed(runs) => (runs, Reason::Declared),
         Mode::Auto | Mode::Recommend => choose(history, &inputs, policy),
     };
     Decision { replicas, reason, inputs }
@@ -151,6 +156,7 @@ fn inputs(history: &History, observation: &Observation, policy: &Policy) -> Inpu
     Inputs {
         at: observation.at,
         mode: policy.mode,
+        declared: policy.declared,
         replicas: observation.replicas,
         partitions,
         least,

@@ -25,8 +25,10 @@ pub struct Report {
     pub reason: crd::Reason,
     /// Whether somebody can tell, and the number is the one that is wanted.
     pub is_well: bool,
-    /// The same for a person. It has figures, so it is no news by itself.
+    /// The same for a person.
     pub message: String,
+    /// Whether that has figures of the lag, with which it is no news by itself.
+    pub has_figures: bool,
     /// How many listeners there should be.
     pub replicas: u32,
     /// Partitions of the topic, if they are known.
@@ -54,6 +56,7 @@ impl Report {
             reason,
             is_well,
             message,
+            has_figures: refusal.is_none() && decision.reason != Reason::DeclaredAboveMaximum,
             replicas: decision.replicas,
             partitions: decision.inputs.partitions,
             decisions,
@@ -62,9 +65,8 @@ impl Report {
 
     /// What changes without a decision.
     fn figures(&self) -> (Option<i64>, Option<Duration>, Option<&str>) {
-        // It may be refused in other words than before.
-        let refusal = (self.reason == crd::Reason::ApiServerError).then_some(self.message.as_str());
-        (self.lag, self.oldest_age, refusal)
+        let words = (!self.has_figures).then_some(self.message.as_str());
+        (self.lag, self.oldest_age, words)
     }
 }
 
@@ -90,7 +92,7 @@ fn reason(decision: &Decision) -> (crd::Reason, bool) {
     let recommends = decision.inputs.mode == Mode::Recommend;
     match &decision.reason {
         Reason::Unknown(_) => (crd::Reason::LagUnknown, false),
-        Reason::AtMaximum => (crd::Reason::AtMaximum, false),
+        Reason::AtMaximum | Reason::DeclaredAboveMaximum => (crd::Reason::AtMaximum, false),
         Reason::BudgetSpent => (crd::Reason::RebalanceBudgetSpent, false),
         Reason::PartitionBound => (crd::Reason::PartitionBound, false),
         _ if recommends => (crd::Reason::Recommending, true),
@@ -174,6 +176,7 @@ mod tests {
             reason: crd::Reason::Steady,
             is_well: true,
             message: String::new(),
+            has_figures: true,
             replicas,
             partitions: Some(12),
             decisions: vec![],
@@ -181,11 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn other_words_of_a_refusal_are_told_now_and_then() {
+    fn other_words_without_figures_are_told_now_and_then() {
         let refused = |why: &str| Report {
             reason: crd::Reason::ApiServerError,
             is_well: false,
             message: why.into(),
+            has_figures: false,
             ..report(0, 2)
         };
         let (soon, later) = (Some(Duration::from_secs(1)), Some(FIGURES_STAY));

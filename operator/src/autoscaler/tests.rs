@@ -25,6 +25,7 @@ fn target() -> Target {
         topic: "transactions".into(),
         policy: Policy {
             mode: Mode::Fixed(2),
+            declared: 2,
             min_replicas: 1,
             max_replicas: 12,
             target_age: Duration::from_secs(5),
@@ -135,6 +136,18 @@ async fn a_refusal_is_no_longer_told_when_nothing_is_to_be_written_any_more() {
     let report = scene.turn(2).await;
     assert_eq!((report.reason, report.is_well), (crd::Reason::Fixed, true));
     assert_eq!(server.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_declared_number_of_which_not_all_run_is_told_as_not_well() {
+    let server = Arc::new(Server { code: AtomicU16::new(200), asked: AtomicUsize::new(0) });
+    let mut scene = Scene::new(server.client());
+    Arc::make_mut(&mut scene.target).policy.declared = 3;
+    for wanted in [1, 2] {
+        let report = scene.turn(wanted).await;
+        assert_eq!((report.reason, report.is_well, report.replicas), (crd::Reason::AtMaximum, false, 2));
+        assert!(report.message.contains("3 are declared, and only 2 run"), "{}", report.message);
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{Decision, Mode, Rate, Replicas};
 use crate::lag::{Reading, Unknown};
 
+/// Where the most listeners come from.
+const MOST_IS: &str = "(the least of listener.scaling.maxReplicas, the topic's partitions and what mysql.maxConnections admits)";
+
 /// What a decision rests on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -16,13 +19,15 @@ pub struct Inputs {
     pub at: Duration,
     /// Who decides.
     pub mode: Mode,
+    /// The number that was declared, as [`Policy::declared`](super::Policy::declared).
+    pub declared: u32,
     /// The listeners that there were.
     pub replicas: Replicas,
     /// The partitions of the topic, if it could be read.
     pub partitions: Option<u32>,
     /// The fewest listeners allowed.
     pub least: u32,
-    /// The most listeners allowed: by the specification, and by the partitions.
+    /// The most listeners allowed: by the specification, by the connections to MySQL, and by the partitions.
     pub most: u32,
     /// The lag, in offsets.
     pub lag: Reading<u64>,
@@ -54,6 +59,8 @@ pub struct Inputs {
 pub enum Reason {
     /// The number is declared: lag does not decide.
     Declared,
+    /// The number is declared, and more than can run.
+    DeclaredAboveMaximum,
     /// There are fewer than allowed.
     BelowMinimum,
     /// There are more than allowed.
@@ -85,6 +92,7 @@ impl Reason {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Declared => "Declared",
+            Self::DeclaredAboveMaximum => "DeclaredAboveMaximum",
             Self::BelowMinimum => "BelowMinimum",
             Self::AboveMaximum => "AboveMaximum",
             Self::AbovePartitions => "AbovePartitions",
@@ -112,13 +120,25 @@ impl fmt::Display for Decision {
         }
         match &self.reason {
             Reason::Declared => f.write_str("the number is declared"),
+            Reason::DeclaredAboveMaximum => write!(
+                f,
+                "{} are declared, and only {} run: the topic's partitions and mysql.maxConnections admit no more",
+                inputs.declared, self.replicas
+            ),
             Reason::BelowMinimum => write!(f, "at least {} are wanted", inputs.least),
-            Reason::AboveMaximum => write!(f, "at most {} are wanted", inputs.most),
-            Reason::AbovePartitions => write!(f, "more than {} partitions cannot be shared by", inputs.most),
+            Reason::AboveMaximum => write!(f, "at most {} {MOST_IS} may run", inputs.most),
+            Reason::AbovePartitions => write!(f, "the topic has only {} partitions to share", inputs.most),
             Reason::Backlog => write!(f, "{inputs}"),
             Reason::Enough => write!(f, "enough for {inputs}"),
             Reason::AtMaximum => {
-                write!(f, "maxReplicas is reached, {} are needed for {inputs}", inputs.needed)
+                let most = inputs.most;
+                // Numbers that leave the busiest listener as many partitions as before are not used.
+                if now < most {
+                    write!(f, "no number up to the maximum of {most} {MOST_IS} helps more")?;
+                } else {
+                    write!(f, "the maximum of {most} {MOST_IS} is reached")?;
+                }
+                write!(f, "; {} are needed for {inputs}", inputs.needed)
             }
             Reason::PartitionBound => {
                 write!(f, "the topic has no more partitions to share; {inputs}")

@@ -7,6 +7,7 @@ use crate::lag::{Offsets, Reading, TopicOffsets};
 
 const POLICY: Policy = Policy {
     mode: Mode::Auto,
+    declared: 1,
     min_replicas: 1,
     max_replicas: 12,
     target_age: Duration::from_secs(5),
@@ -228,6 +229,38 @@ fn a_declared_number_is_written_as_it_is_and_a_recommended_one_is_not_written() 
     assert_eq!(with(Mode::External(1)).write(), None);
     assert_eq!((with(Mode::Recommend).replicas, with(Mode::Recommend).write()), (12, None));
     assert_eq!(with(Mode::Auto).write(), Some(12));
+}
+
+#[test]
+fn of_a_declared_number_above_the_most_it_is_said_how_many_run_and_why() {
+    for mode in [Mode::Fixed(12), Mode::External(12)] {
+        let policy = Policy { mode, declared: 24, ..POLICY };
+        let decision = decide(&History::default(), &seen(0, 12, &[0; 24]), &policy);
+        assert_eq!((decision.replicas, &decision.reason), (12, &Reason::DeclaredAboveMaximum));
+        assert_eq!(
+            decision.to_string(),
+            "12 listeners: 24 are declared, and only 12 run: the topic's partitions and mysql.maxConnections admit no more"
+        );
+    }
+    let policy = Policy { mode: Mode::Fixed(12), declared: 12, ..POLICY };
+    assert_eq!(decide(&History::default(), &seen(0, 12, &[0; 24]), &policy).reason, Reason::Declared);
+}
+
+#[test]
+fn a_maximum_is_said_with_all_that_sets_it() {
+    let said = |max_replicas, wanted| {
+        let policy = Policy { max_replicas, ..POLICY };
+        decide(&History::default(), &seen(0, wanted, &[1_000_000; 12]), &policy).to_string()
+    };
+    let causes = "(the least of listener.scaling.maxReplicas, the topic's partitions and what mysql.maxConnections admits)";
+    for (said, begins) in [
+        (said(6, 6), format!("6 listeners: the maximum of 6 {causes} is reached; 13 are needed for ")),
+        // Seven to eleven listeners leave one of them two of twelve partitions, as six do.
+        (said(10, 6), format!("6 listeners: no number up to the maximum of 10 {causes} helps more; 13 are ")),
+        (said(6, 9), format!("9 to 6 listeners: at most 6 {causes} may run")),
+    ] {
+        assert!(said.starts_with(&begins), "{said}");
+    }
 }
 
 #[test]
