@@ -23,21 +23,24 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{TryFutureExt as _, try_join};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
     Client, ResourceExt as _,
     runtime::{controller::Action, events::Recorder, reflector::Store},
 };
+use tokio::sync::Semaphore;
 
 use crate::{
     autoscaler::{Board, Clusters, Key, Target},
     crd::{DeletionPolicy, PipelineStatus, Reason, ScalingMode, TransactionPipeline},
+    kafka::Connection,
     metrics::Metrics,
     scaling::{Mode, Policy},
 };
 use apply::{Applier, Children, Ledger, Migration, Outcome};
 use dereference::BesideStrimzi;
-use model::{Identity, Installation, ValidatedPipeline};
+use model::{Dereferenced, Identity, Installation};
 use status::{Facts, Phase, Writer};
 
 /// How long one pass over a pipeline may take: an API server that is silent must not hold a place for ever.
@@ -85,6 +88,8 @@ pub struct Context {
     recorder: Recorder,
     metrics: Metrics,
     resync: Duration,
+    /// One for each pass that may be under way, in all namespaces together.
+    places: Semaphore,
     /// How often in turn a pass over each pipeline failed.
     failures: Mutex<HashMap<Key, u32>>,
 }
@@ -105,6 +110,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// How often all is looked at again, though nothing is known to have changed.
     pub resync: Duration,
+    /// How many pipelines are worked on at once.
+    pub concurrency: u16,
 }
 
 impl Context {
@@ -130,6 +137,7 @@ impl Context {
             recorder: parts.recorder,
             metrics,
             resync,
+            places: Semaphore::new(usize::from(parts.concurrency)),
             failures: Mutex::default(),
         }
     }
@@ -138,15 +146,18 @@ impl Context {
     pub fn sweep(&self) {
         let there: Vec<_> = self.pipelines.iter().flat_map(Store::state).collect();
         let is_there = |uid: &str| there.iter().any(|pipeline| pipeline.metadata.uid.as_deref() == Some(uid));
-        for key in self.board.keys().into_iter().filter(|key| !is_there(&key.uid)) {
-            self.board.remove(&key);
-            self.applier.forget(&key.namespace, &key.name);
-            self.metrics.forget((&key.namespace, &key.name));
-        }
+        self.board.keys().iter().filter(|key| !is_there(&key.uid)).for_each(|key| self.forget(key));
         self.status.keep(is_there);
         self.applier.ledger.keep(is_there);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.retain(|key, _| is_there(&key.uid));
+    }
+
+    /// Forgets a pipeline.
+    fn forget(&self, key: &Key) {
+        self.board.remove(key);
+        self.applier.forget(key);
+        self.metrics.forget((&key.namespace, &key.name));
     }
 }
 
@@ -155,6 +166,8 @@ impl Context {
 /// # Errors
 /// When the pass was not made to its end.
 pub async fn reconcile(pipeline: Arc<TransactionPipeline>, context: Arc<Context>) -> Result<Action, Error> {
+    // It is never closed.
+    let _place = context.places.acquire().await;
     let began = Instant::now();
     let pipeline = context.status.refreshed(&pipeline);
     let pass = tokio::time::timeout(PASS_MOST, context.pass(&pipeline));
@@ -216,7 +229,10 @@ impl Context {
         // dereference (asks the API server)
         let found =
             dereference::dereference(&self.client, &self.beside_strimzi, pipeline, self.partitions(pipeline));
-        let found = Box::pin(found).await.map_err(Error::Dereference)?;
+        let found = found.map_err(Error::Dereference);
+        // Not watched either, and asked for at once: a pass at rest takes as long as one question.
+        let copy = self.applier.copy(pipeline, identity).map_err(Error::Apply);
+        let (found, copy) = Box::pin(async { try_join!(found, copy) }).await?;
         let cluster = found.strimzi.as_ref().and_then(|strimzi| strimzi.kafka.as_ref().ok()?.status.as_ref());
         let cluster_id = cluster.and_then(|status| status.cluster_id.clone());
 
@@ -224,6 +240,7 @@ impl Context {
         let validated = match validate::validate(pipeline, &found, &self.installation) {
             Ok(validated) => validated,
             Err(wrong) => {
+                self.watch_lag_of_a_wrong_one(pipeline, identity, &found, &wrong);
                 let there = self.applier.observe(identity).await.map_err(Error::Apply)?;
                 let next = if wrong.iter().any(is_unwatched) { AGAIN.min(self.resync) } else { self.resync };
                 self.say(pipeline, &Phase::Wrong(wrong), &there, cluster_id.as_deref()).await?;
@@ -235,14 +252,16 @@ impl Context {
         let prepared = build::build(&validated);
 
         // apply (asks the API server and Kafka)
-        let rival = self.rival(pipeline);
-        let request = topics::Request { pipeline: &validated, rival: rival.as_ref() };
+        let (rival, marks) = (self.rival(pipeline), topics::Marks::of(pipeline));
+        let owner = |topic_id: &str| self.owner(pipeline, topic_id);
+        let request =
+            topics::Request { pipeline: &validated, marks: &marks, rival: rival.as_ref(), owner: &owner };
         let applied =
-            Box::pin(self.applier.apply(identity, request, prepared)).await.map_err(Error::Apply)?;
+            Box::pin(self.applier.apply(identity, request, prepared, copy)).await.map_err(Error::Apply)?;
         if applied.topics.is_of_another() {
             self.board.pause(&Key::of(pipeline));
         } else {
-            self.watch_lag(pipeline, &validated);
+            self.watch_lag(pipeline, identity, validated.kafka.connection(), validated.listener.most);
         }
 
         // status (pure, and one request)
@@ -289,17 +308,44 @@ impl Context {
     }
 
     /// Lets the autoscaler look at it.
-    fn watch_lag(&self, pipeline: &TransactionPipeline, validated: &ValidatedPipeline) {
+    fn watch_lag(
+        &self,
+        pipeline: &TransactionPipeline,
+        identity: &Identity,
+        connection: Connection,
+        most: u32,
+    ) {
         let target = Target {
-            connection: validated.kafka.connection(),
-            group: validated.listener.group.clone(),
-            topic: validated.topics.transactions.name.clone(),
-            policy: policy(&pipeline.spec.listener, validated.listener.most),
-            deployment: format!("{}-listener", validated.identity.name),
+            connection,
+            group: identity.group(),
+            topic: pipeline.spec.kafka.topic.name.clone(),
+            policy: policy(&pipeline.spec.listener, most),
+            deployment: identity.child("listener"),
             writes: true,
         };
         let decisions = pipeline.status.as_ref().map(|status| status.decisions.as_slice());
         self.board.put(Key::of(pipeline), target, decisions.unwrap_or_default());
+    }
+
+    /// Lets the autoscaler look at it all the same, if it can: listeners that run follow the lag, though the api's keys
+    /// are missing.
+    fn watch_lag_of_a_wrong_one(
+        &self,
+        pipeline: &TransactionPipeline,
+        identity: &Identity,
+        found: &Dereferenced,
+        wrong: &[validate::Error],
+    ) {
+        let is_of_another =
+            |wrong: &validate::Error| matches!(wrong.reason(), Reason::AlreadyClaimed | Reason::NameConflict);
+        if wrong.iter().any(is_of_another) {
+            self.board.pause(&Key::of(pipeline));
+            return;
+        }
+        let connection = validate::way_to_kafka(pipeline, identity, found);
+        if let (Ok(connection), Ok(most)) = (connection, validate::most_listeners(pipeline)) {
+            self.watch_lag(pipeline, identity, connection, most);
+        }
     }
 
     /// How many partitions the topics were seen to have.
@@ -312,9 +358,6 @@ impl Context {
     fn rival(&self, pipeline: &TransactionPipeline) -> Option<Identity> {
         let kafka = &pipeline.spec.kafka;
         let brokers = kafka.bootstrap_servers.as_deref()?;
-        let age = |pipeline: &TransactionPipeline| {
-            (pipeline.creation_timestamp(), pipeline.namespace(), pipeline.metadata.name.clone())
-        };
         let topics = [kafka.topic.name.clone(), kafka.dead_letter_name()];
         let is_rival = |other: &TransactionPipeline| {
             let theirs = &other.spec.kafka;
@@ -325,8 +368,20 @@ impl Context {
                     .iter()
                     .any(|theirs| topics.contains(theirs))
         };
-        let rivals = self.pipelines.iter().flat_map(|store| store.state_filter(is_rival));
-        rivals.min_by_key(|rival| age(rival)).and_then(|rival| Identity::of(&rival))
+        self.oldest(is_rival)
+    }
+
+    /// The other pipeline whose status has the id of a topic, by whatever name its Kafka is reached.
+    fn owner(&self, pipeline: &TransactionPipeline, topic_id: &str) -> Option<Identity> {
+        self.oldest(|other| {
+            other.metadata.uid != pipeline.metadata.uid
+                && topics::claim::ids(other).any(|theirs| theirs == topic_id)
+        })
+    }
+
+    fn oldest(&self, is: impl Fn(&TransactionPipeline) -> bool) -> Option<Identity> {
+        let found = self.pipelines.iter().flat_map(|store| store.state_filter(&is));
+        found.min_by_key(|pipeline| age(pipeline)).and_then(|oldest| Identity::of(&oldest))
     }
 
     /// When all is looked at again though nothing is known to have changed.
@@ -334,6 +389,8 @@ impl Context {
         let topics_wait = applied.topics.all().any(|topic| topic.found != topics::Found::AsDeclared);
         let next = match &applied.migration {
             Migration::Failed { retry_in: Some(left), .. } => (*left).max(Duration::from_secs(1)),
+            // Pods are not watched.
+            Migration::Runs { .. } => self.resync.min(AGAIN),
             _ => self.resync,
         };
         if topics_wait || !applied.problems.is_empty() { next.min(AGAIN) } else { next }
@@ -342,7 +399,6 @@ impl Context {
 
 /// Whether nobody tells when it is mended.
 fn is_unwatched(wrong: &validate::Error) -> bool {
-    use crate::crd::Reason;
     match wrong.reason() {
         Reason::ReferenceNotFound
         | Reason::ReferenceNotPermitted
@@ -352,6 +408,10 @@ fn is_unwatched(wrong: &validate::Error) -> bool {
         // What it says, or what Strimzi has yet to say.
         _ => false,
     }
+}
+
+fn age(pipeline: &TransactionPipeline) -> (Option<Time>, Option<String>, Option<String>) {
+    (pipeline.creation_timestamp(), pipeline.namespace(), pipeline.metadata.name.clone())
 }
 
 fn share_a_broker(one: &str, other: &str) -> bool {

@@ -89,6 +89,7 @@ pub struct Credentials {
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", description = "What is waited for, or what to do", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "How long there has been this pipeline"),
     validation = schema::pipeline_name(),
+    validation = schema::partitions_never_shrink(),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

@@ -196,6 +196,7 @@ impl Process {
             recorder: Recorder::new(self.client.clone(), reporter),
             metrics: metrics.clone(),
             resync: self.settings.operator_resync,
+            concurrency: self.settings.operator_concurrency,
         }));
         let autoscaler = Autoscaler {
             client: self.client.clone(),

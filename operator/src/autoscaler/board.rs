@@ -138,6 +138,11 @@ impl Board {
         self.lock().remove(key);
     }
 
+    /// How its Kafka was last reached.
+    pub fn connection(&self, key: &Key) -> Option<Connection> {
+        Some(self.lock().get(key)?.target.connection.clone())
+    }
+
     /// What was last seen of it; `None` before it was looked at.
     pub fn report(&self, key: &Key) -> Option<Report> {
         self.lock().get(key)?.report.clone()

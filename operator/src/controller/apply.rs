@@ -6,21 +6,24 @@
 //! takes nothing away.
 
 mod children;
-mod failure;
 mod migration;
 mod object;
+mod pods;
 
-use std::fmt::{self, Debug};
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+};
 
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Api, Client, Resource, ResourceExt as _, api::GetParams};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     model::{Applied, Identity, ObjectName, Prepared, Resources},
     topics::{self, TopicsState},
 };
-use crate::metrics::Metrics;
+use crate::{autoscaler::Key, crd::TransactionPipeline, metrics::Metrics};
 
 pub use children::{Children, Seen};
 pub(super) use children::{image, is_rolled_out};
@@ -95,7 +98,29 @@ pub struct Applier {
 }
 
 impl Applier {
-    /// Makes the API server and Kafka have what was built.
+    /// The copy of what Strimzi keeps, as the API server's own cache has it. It is looked for by its name, since Secrets
+    /// are not watched; a pipeline that is not beside Strimzi has none.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn copy(
+        &self,
+        pipeline: &TransactionPipeline,
+        identity: &Identity,
+    ) -> Result<Option<Secret>, Error> {
+        if pipeline.spec.kafka.strimzi.is_none() {
+            return Ok(None);
+        }
+        let (namespace, name) = (&identity.namespace, identity.kafka_secret());
+        let api = Api::<Secret>::namespaced(self.client.clone(), namespace);
+        match api.get_with(&name, &GetParams::any()).await {
+            Ok(copy) => Ok(Some(copy)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(Error::new("reading", Named::new("Secret", namespace, &name), error)),
+        }
+    }
+
+    /// Makes the API server and Kafka have what was built. `copy` is the [copy](Self::copy) that there is.
     ///
     /// # Errors
     /// When the API server does not answer. What was applied until then stays.
@@ -104,13 +129,16 @@ impl Applier {
         identity: &Identity,
         topics: topics::Request<'_>,
         prepared: Resources<Prepared>,
+        copy: Option<Secret>,
     ) -> Result<Outcome, Error> {
         let mut pass = Pass { applier: self, identity, problems: vec![] };
         let mut outcome = Outcome::default();
         let now = &mut outcome.resources;
 
         now.network_policies = pass.all(&self.children.network_policies, &prepared.network_policies).await?;
-        now.kafka_secret = pass.one(&self.children.secrets, prepared.kafka_secret.as_ref()).await?;
+        if let Some(wanted) = &prepared.kafka_secret {
+            now.kafka_secret = pass.as_it_is(copy.clone().map(Arc::new), wanted).await?;
+        }
         outcome.topics = self.topics.keep(self, topics, &prepared).await?;
         now.disruption_budgets =
             pass.all(&self.children.disruption_budgets, &prepared.disruption_budgets).await?;
@@ -144,10 +172,12 @@ impl Applier {
         let all_are_new = may_roll_out && are_new(&now.listener) && are_new(&now.api);
         now.ingress = pass.one(&self.children.ingresses, prepared.ingress.as_ref()).await?;
         now.http_route = pass.one(&self.children.http_routes, prepared.http_route.as_ref()).await?;
-        pass.remove_what_is_not_wanted(&prepared).await?;
+        let is_exposed = now.ingress.is_some() >= prepared.ingress.is_some()
+            && now.http_route.is_some() >= prepared.http_route.is_some();
+        pass.remove_what_is_not_wanted(&prepared, is_exposed).await?;
         // Until then a pod from before may need it to start again.
         if all_are_new {
-            pass.remove_unwanted_copy(&prepared).await?;
+            pass.remove_unwanted_copy(&prepared, copy).await?;
         }
         outcome.problems = pass.problems;
         Ok(outcome)
@@ -183,9 +213,9 @@ impl Applier {
     }
 
     /// Forgets a pipeline that is gone.
-    pub(super) fn forget(&self, namespace: &str, name: &str) {
-        self.retries.forget(namespace, name);
-        self.topics.forget(namespace, name);
+    pub(super) fn forget(&self, pipeline: &Key) {
+        self.retries.forget(&pipeline.namespace, &pipeline.name);
+        self.topics.forget(&pipeline.uid);
     }
 }
 
@@ -216,8 +246,14 @@ impl Pass<'_> {
         K: Object,
     {
         let Some(wanted) = wanted else { return Ok(None) };
+        let there = self.applier.there(seen, wanted).await?;
+        self.as_it_is(there, wanted).await
+    }
+
+    /// Applies an object, of which it is known what there is.
+    async fn as_it_is<K: Object>(&mut self, there: Option<Arc<K>>, wanted: &K) -> Result<Option<K>, Error> {
         let owner = self.identity;
-        match self.applier.ensure(seen, wanted, owner, |live| is_owned_by(live, &owner.uid)).await? {
+        match self.applier.ensure(there, wanted, owner, |live| is_owned_by(live, &owner.uid)).await? {
             Ok(applied) => Ok(Some(applied)),
             Err(problem) => {
                 self.problems.push(problem);
@@ -235,30 +271,33 @@ impl Pass<'_> {
     }
 
     /// Removes what the pipeline owned before and does not want any more.
-    async fn remove_what_is_not_wanted(&mut self, prepared: &Resources<Prepared>) -> Result<(), Error> {
+    async fn remove_what_is_not_wanted(
+        &mut self,
+        prepared: &Resources<Prepared>,
+        is_exposed: bool,
+    ) -> Result<(), Error> {
         let children = &self.applier.children;
         self.orphans(&children.network_policies, &names(&prepared.network_policies)).await?;
         self.orphans(&children.disruption_budgets, &names(&prepared.disruption_budgets)).await?;
         self.orphans(&children.services, &names(&prepared.service)).await?;
-        self.orphans(&children.ingresses, &names(&prepared.ingress)).await?;
-        self.orphans(&children.http_routes, &names(&prepared.http_route)).await?;
-        self.finished_jobs(&names(&prepared.migration)).await
+        // A way in from outside goes only once the other one is there.
+        if is_exposed {
+            self.orphans(&children.ingresses, &names(&prepared.ingress)).await?;
+            self.orphans(&children.http_routes, &names(&prepared.http_route)).await?;
+        }
+        self.jobs_but(&names(&prepared.migration)).await
     }
 
-    /// Removes the copy of what Strimzi keeps, when nothing of that is used any more. It is looked for by its name, since
-    /// Secrets are not watched; a pipeline that never was beside Strimzi never had one.
-    async fn remove_unwanted_copy(&self, prepared: &Resources<Prepared>) -> Result<(), Error> {
-        if prepared.kafka_secret.is_some() || prepared.kafka_topics.is_empty() {
-            return Ok(());
-        }
-        let Identity { namespace, uid, .. } = self.identity;
-        let name = self.identity.kafka_secret();
-        let api = Api::<Secret>::namespaced(self.applier.client.clone(), namespace);
-        let found = api.get_opt(&name).await;
-        let what = || Named::new("Secret", namespace, &name);
-        match found.map_err(|error| Error::new("reading", what(), error))? {
-            Some(copy) if is_owned_by(&copy, uid) => self.applier.delete(&copy).await,
-            _ => Ok(()),
+    /// Removes the copy of what Strimzi keeps, when nothing of that is used any more.
+    async fn remove_unwanted_copy(
+        &self,
+        prepared: &Resources<Prepared>,
+        copy: Option<Secret>,
+    ) -> Result<(), Error> {
+        let is_ours = |copy: &Secret| is_owned_by(copy, &self.identity.uid);
+        match copy.filter(is_ours).filter(|_| prepared.kafka_secret.is_none()) {
+            Some(copy) => self.applier.delete(&copy).await,
+            None => Ok(()),
         }
     }
 

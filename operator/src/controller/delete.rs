@@ -11,13 +11,14 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    Context, Error as PassError, apply, deletes_topics, dereference,
-    model::Identity,
-    status::Phase,
-    topics::{self, Found},
+    Context, Error as PassError, apply, deletes_topics, dereference, model::Identity, status::Phase, topics,
     validate,
 };
-use crate::{autoscaler::Key, crd::TransactionPipeline, kafka};
+use crate::{
+    autoscaler::Key,
+    crd::TransactionPipeline,
+    kafka::{self, Connection},
+};
 
 /// Holds a pipeline until its topics are deleted.
 pub(super) const FINALIZER: &str = "fluxo.dev/topics";
@@ -79,7 +80,7 @@ impl Context {
         }
         let others = pipeline.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned();
         self.set_finalizers(pipeline, others.collect()).await.map_err(PassError::Delete)?;
-        self.board.remove(&key);
+        self.forget(&key);
         Ok(Action::await_change())
     }
 
@@ -99,30 +100,40 @@ impl Context {
             return Ok((!gone.map_err(Error::Objects)?).then(|| waits.into()));
         }
         // A topic that was never seen as the pipeline's is not its to delete.
-        let Some(id) = pipeline.status.as_ref().and_then(|status| status.topic_id.as_deref()) else {
-            return Ok(None);
-        };
-        if let Some(Identity { namespace, name, .. }) = self.rival(pipeline) {
-            tracing::warn!("topics stay: {}", Found::ClaimedBy { namespace, name });
+        let (kafka, status) = (&pipeline.spec.kafka, pipeline.status.clone().unwrap_or_default());
+        let names = [kafka.topic.name.clone(), kafka.dead_letter_name()];
+        let ids = [status.topic_id, status.dead_letter_topic_id];
+        let topics = names.into_iter().zip(ids).filter_map(|(name, id)| Some((name, id?)));
+        let topics: Vec<_> = topics.filter(|(_, id)| self.owner(pipeline, id).is_none()).collect();
+        if topics.is_empty() {
             return Ok(None);
         }
-        let found =
-            dereference::dereference(&self.client, &self.beside_strimzi, pipeline, self.partitions(pipeline));
-        let found = Box::pin(found).await.map_err(Error::Dereference)?;
-        let validated = match validate::validate(pipeline, &found, &self.installation) {
-            Ok(validated) => validated,
-            Err(wrong) => {
-                let why = wrong.first().map(ToString::to_string).unwrap_or_default();
+        let connection = match self.way_to_kafka(pipeline, identity).await? {
+            Ok(connection) => connection,
+            Err(why) => {
                 return Ok(Some(format!(
                     "its topics cannot be deleted: {why}; or set kafka.deletionPolicy to Retain to leave them"
                 )));
             }
         };
-        let kafka = &pipeline.spec.kafka;
-        let connection = validated.kafka.connection();
-        let (topic, dead_letter) = ((kafka.topic.name.as_str(), id), kafka.dead_letter_name());
-        self.applier.topics.delete(&connection, topic, &dead_letter).await.map_err(Error::Kafka)?;
+        self.applier.topics.delete(&connection, &topics).await.map_err(Error::Kafka)?;
         Ok(None)
+    }
+
+    /// How Kafka is reached; or, where a namespace goes with all that is in it, how it was reached before its Secrets
+    /// went. Nothing else that the pipeline names is needed any more.
+    async fn way_to_kafka(
+        &self,
+        pipeline: &TransactionPipeline,
+        identity: &Identity,
+    ) -> Result<Result<Connection, String>, Error> {
+        let found =
+            dereference::dereference(&self.client, &self.beside_strimzi, pipeline, self.partitions(pipeline));
+        let found = Box::pin(found).await.map_err(Error::Dereference)?;
+        Ok(validate::way_to_kafka(pipeline, identity, &found).or_else(|wrong| {
+            let before = self.board.connection(&Key::of(pipeline));
+            before.ok_or_else(|| wrong.first().map(ToString::to_string).unwrap_or_default())
+        }))
     }
 
     async fn set_finalizers(

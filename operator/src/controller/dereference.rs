@@ -10,14 +10,14 @@ use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 use futures::{TryFutureExt as _, future::OptionFuture, future::try_join_all, try_join};
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Api, Client, Resource, ResourceExt as _, api::GetParams};
 use serde::de::DeserializeOwned;
 
 use super::{
     apply::Seen,
     model::{
         Dereferenced, MissingReference, ObjectName, Reference, SecretData, Strimzi, User, named_secrets,
-        strimzi::{self, Kafka, KafkaTopic, KafkaUser},
+        strimzi::{self, Kafka, KafkaTopic, KafkaUser, allows},
     },
 };
 use crate::crd::{self, TransactionPipeline};
@@ -91,12 +91,29 @@ async fn beside_strimzi(
     let user = named.user.as_deref().map(|name| user(client, seen, &own, (namespace, name)));
     let ca = strimzi::ca_secret(&named.cluster);
     let (kafka, ca, user, topics) = try_join!(
-        seen_or_asked(client, seen.kafkas.get(namespace, &named.cluster), (namespace, &named.cluster)),
+        cluster(client, seen, &own, (namespace, named)),
         secret(client, namespace, &ca),
         transposed(user),
         try_join_all(topics),
     )?;
     Ok(Strimzi { kafka, ca, user, topics: topics.into_iter().flatten().collect() })
+}
+
+/// A cluster, if its owner lets pipelines of this namespace use it: by the user that they are, or without one.
+async fn cluster(
+    client: &Client,
+    seen: &BesideStrimzi,
+    pipeline_namespace: &str,
+    (namespace, named): (&str, &crd::Strimzi),
+) -> Result<Reference<Kafka>, Error> {
+    let allows = |kafka: &Kafka| named.user.is_some() || allows(&kafka.metadata, pipeline_namespace);
+    let kafka = seen.kafkas.get(namespace, &named.cluster).filter(|kafka| allows(kafka));
+    let kafka = seen_or_asked(client, kafka, (namespace, &named.cluster)).await?;
+    Ok(kafka.and_then(|kafka| {
+        let what = ObjectName { kind: "Kafka", namespace: namespace.into(), name: named.cluster.clone() };
+        let not = MissingReference::NotPermitted { what, namespace: pipeline_namespace.into() };
+        if allows(&kafka) { Ok(kafka) } else { Err(not) }
+    }))
 }
 
 /// A user, and its Secret if its owner lets pipelines of this namespace be it.
@@ -106,15 +123,16 @@ async fn user(
     pipeline_namespace: &str,
     (namespace, name): (&str, &str),
 ) -> Result<Reference<User>, Error> {
-    let user = seen.users.get(namespace, name).filter(|user| user.allows(pipeline_namespace));
+    let user = seen.users.get(namespace, name);
+    let user = user.filter(|user| allows(&user.metadata, pipeline_namespace));
     let resource = match seen_or_asked(client, user, (namespace, name)).await? {
         Ok(resource) => resource,
         Err(missing) => return Ok(Err(missing)),
     };
-    if !resource.allows(pipeline_namespace) {
-        let user = ObjectName { kind: "KafkaUser", namespace: namespace.into(), name: name.into() };
+    if !allows(&resource.metadata, pipeline_namespace) {
+        let what = ObjectName { kind: "KafkaUser", namespace: namespace.into(), name: name.into() };
         let namespace = pipeline_namespace.into();
-        return Ok(Err(MissingReference::NotPermitted { user, namespace }));
+        return Ok(Err(MissingReference::NotPermitted { what, namespace }));
     }
     let secret = secret(client, namespace, resource.secret_name()).await?;
     Ok(Ok(User { resource, secret }))
@@ -135,8 +153,15 @@ where
     }
 }
 
+/// A Secret as the API server's own cache has it, which is what watches tell of everything else, and what pods get. Only
+/// whether it is not there is a question to etcd.
 async fn secret(client: &Client, namespace: &str, name: &str) -> Result<Reference<SecretData>, Error> {
-    Ok(get::<Secret>(client, namespace, name).await?.map(SecretData::from))
+    let api = Api::<Secret>::namespaced(client.clone(), namespace);
+    match api.get_with(name, &GetParams::any()).await {
+        Ok(secret) => Ok(Ok(secret.into())),
+        // Whatever it is, it is told by the other question.
+        Err(_) => Ok(get::<Secret>(client, namespace, name).await?.map(SecretData::from)),
+    }
 }
 
 /// Reads one object by its name: this needs no right to list others.
@@ -232,6 +257,8 @@ mod tests {
         Box::pin(dereference(&client, &seen, pipeline, BTreeMap::new())).await.unwrap();
         let mut asked = asked.lock().unwrap().clone();
         asked.sort();
+        // What is not in the API server's cache is asked of etcd, too.
+        asked.dedup();
         asked
     }
 

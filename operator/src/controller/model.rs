@@ -46,12 +46,12 @@ pub enum MissingReference {
     NotFound(ObjectName),
     /// Its owner does not let pipelines of this namespace use it.
     #[error(
-        "{user} does not let pipelines of namespace {namespace} use it: annotate it {annotation}: {namespace}",
+        "{what} does not let pipelines of namespace {namespace} use it: annotate it {annotation}: {namespace}",
         annotation = strimzi::ALLOWED_NAMESPACES
     )]
     NotPermitted {
-        /// The `KafkaUser`.
-        user: ObjectName,
+        /// The `KafkaUser`, or the `Kafka` for who is no user.
+        what: ObjectName,
         /// The pipeline's namespace.
         namespace: String,
     },
@@ -95,7 +95,7 @@ pub struct Strimzi {
     /// Its Secret [`strimzi::ca_secret`].
     pub ca: Reference<SecretData>,
     /// The `KafkaUser`, if the pipeline names one. From another namespace it is [`MissingReference::NotPermitted`]
-    /// unless [`KafkaUser::allows`] the pipeline's, and its Secret is not read.
+    /// unless it [allows](strimzi::allows) the pipeline's, and its Secret is not read.
     pub user: Option<Reference<User>>,
     /// The `KafkaTopic`s of the names [`KafkaTopic::object_name`] of both topics that are there, by these names.
     pub topics: BTreeMap<String, KafkaTopic>,

@@ -17,7 +17,7 @@ use kube::ResourceExt;
 
 use super::{
     apply::{Migration, Outcome},
-    topics::{Found, TopicState},
+    topics::{Found, TopicState, TopicsState},
     validate,
 };
 use crate::{
@@ -76,7 +76,8 @@ pub fn status(facts: Facts<'_>, now: &Time) -> PipelineStatus {
     }
     let resources = &facts.outcome.resources;
     let listener = resources.listener.as_ref();
-    let topic = facts.outcome.topics.transactions.as_ref();
+    let id = |topic: &Option<TopicState>| topic.as_ref().and_then(|topic| topic.id.clone());
+    let TopicsState { transactions, dead_letter } = &facts.outcome.topics;
     let parts = [
         (ConditionType::TopicsReady, facts.topics()),
         (ConditionType::Migrated, facts.migrated()),
@@ -96,10 +97,10 @@ pub fn status(facts: Facts<'_>, now: &Time) -> PipelineStatus {
         conditions: vec![],
         replicas: Some(listener.and_then(|listener| listener.status.as_ref()?.replicas).unwrap_or(0)),
         selector: listener.and_then(workload::selector).or(before.selector),
-        // Before the scaler has looked, what it said before is the newest that is known.
-        lag: facts.report.map_or(before.lag, |report| report.lag),
-        oldest_age: facts.report.map_or(before.oldest_age, |report| report.oldest_age.map(Into::into)),
-        topic_id: topic.and_then(|topic| topic.id.clone()).or(before.topic_id),
+        lag: facts.seen(before.lag, |report| report.lag),
+        oldest_age: facts.seen(before.oldest_age, |report| report.oldest_age.map(Into::into)),
+        topic_id: id(transactions).or(before.topic_id),
+        dead_letter_topic_id: id(dead_letter).or(before.dead_letter_topic_id),
         partitions: facts
             .report
             .and_then(|report| report.partitions)
@@ -122,6 +123,13 @@ pub fn status(facts: Facts<'_>, now: &Time) -> PipelineStatus {
 }
 
 impl Facts<'_> {
+    /// What the scaler has seen. Before it has looked, what it said before is the newest that is known; but of a pipeline
+    /// that it cannot look at, nothing is.
+    fn seen<T>(self, before: Option<T>, of: impl Fn(&Report) -> Option<T>) -> Option<T> {
+        let goes_stale = matches!(self.phase, Phase::Wrong(_));
+        self.report.map_or_else(|| before.filter(|_| !goes_stale), of)
+    }
+
     /// The status with these conditions in place of those of their types. The time of one changes only when it turns.
     /// One that nobody has looked at stays as it was, and goes on being about the generation that it was about: who
     /// waits for a condition must not be told of the generation before.
@@ -198,18 +206,24 @@ impl Facts<'_> {
             Migration::Waits => {
                 Verdict::no(Reason::Waiting, "waits for the Secret and the topics of the pipeline")
             }
-            Migration::Runs => {
-                Verdict::no(Reason::Migrating, format!("the schema of {database} is brought up to date"))
+            Migration::Runs { waits } => {
+                let job = self.job();
+                let waits = waits.as_ref().map(|why| format!("; its pod does not start: {why}"));
+                let message = format!("Job {job} brings the schema of {database} up to date");
+                Verdict::no(Reason::Migrating, message + waits.as_deref().unwrap_or_default())
             }
             Migration::Failed { reason, why, retry_in } => {
-                let job =
-                    self.outcome.resources.migration.as_ref().map(ResourceExt::name_any).unwrap_or_default();
+                let job = self.job();
                 let again = if retry_in.is_some() { "; it is run again after a while" } else { "" };
                 let message = format!("Job {job} failed, see its logs; pods from before go on{again}: {why}");
                 Verdict::no(*reason, message)
             }
             Migration::Done => Verdict::yes(format!("the schema of {database} is what the images need")),
         })
+    }
+
+    fn job(self) -> String {
+        self.outcome.resources.migration.as_ref().map(ResourceExt::name_any).unwrap_or_default()
     }
 
     fn workload(self, role: Role) -> Verdict {
@@ -224,7 +238,12 @@ impl Facts<'_> {
     }
 
     fn scaling(self) -> Option<Verdict> {
-        let report = self.report?;
+        let Some(report) = self.report else {
+            // Else what was last said would stand for as long as nobody looks.
+            let blind =
+                || Verdict::unknown(Reason::Waiting, "nothing is scaled before what is wrong is mended");
+            return matches!(self.phase, Phase::Wrong(_)).then(blind);
+        };
         let (holds, reason) = (Some(report.is_well), report.reason);
         Some(Verdict { holds, reason, message: report.message.clone() })
     }

@@ -3,9 +3,11 @@
 //!
 //! A topic is of one pipeline. A `KafkaTopic` says of which by its labels, by namespace and name: so they outlive a
 //! pipeline that retains its topics, and the next one of its name takes them up. Topics without Strimzi carry no label:
-//! among pipelines that name the same one, the oldest has it.
+//! a pipeline's status has their ids, and one that is there already is taken only if something shows whose it is
+//! ([`claim`]). Among pipelines that name the same new one, the oldest has it.
 
 mod beside_strimzi;
+pub mod claim;
 mod native;
 
 use std::fmt;
@@ -14,19 +16,24 @@ use kube::ResourceExt as _;
 
 use super::{
     apply::{Applier, Error, Named},
-    model::{Identity, Prepared, Resources, ValidatedPipeline},
+    model::{Identity, Prepared, Resources, ValidatedPipeline, strimzi::KafkaTopic},
 };
 use crate::{crd, kafka::topic::Refusal};
 
+pub use claim::Marks;
 pub use native::Keeper;
 
 /// Whose topics are asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The pipeline.
     pub pipeline: &'a ValidatedPipeline,
-    /// The older pipeline that names the same topic without Strimzi.
+    /// What it shows of topics that are its own.
+    pub marks: &'a Marks,
+    /// The older pipeline that names the same topic without Strimzi: it has it, if nobody does.
     pub rival: Option<&'a Identity>,
+    /// The other pipeline whose status has the id of a topic.
+    pub owner: &'a (dyn Fn(&str) -> Option<Identity> + Sync),
 }
 
 /// How the topics of a pipeline are.
@@ -61,6 +68,11 @@ pub enum Found {
     },
     /// A `KafkaTopic` of the name is there, and no pipeline's.
     Foreign(Named),
+    /// Kafka has it, and nothing shows that it is the pipeline's.
+    Unclaimed {
+        /// Its id.
+        id: String,
+    },
     /// It is not, and why.
     Not(crd::Reason, String),
 }
@@ -75,7 +87,7 @@ impl Keeper {
     ) -> Result<TopicsState, Error> {
         let topics = &request.pipeline.topics;
         let mut state = if topics.strimzi.is_some() {
-            beside_strimzi::keep(applier, request.pipeline, &prepared.kafka_topics).await?
+            beside_strimzi::keep(applier, request, &prepared.kafka_topics).await?
         } else {
             self.keep_native(request, &prepared.native_topics).await
         };
@@ -92,7 +104,9 @@ impl Keeper {
 impl TopicsState {
     /// Whether any of them is not the pipeline's: then its pods must not touch them.
     pub fn is_of_another(&self) -> bool {
-        self.all().any(|topic| matches!(topic.found, Found::ClaimedBy { .. } | Found::Foreign(_)))
+        self.all().any(|topic| {
+            matches!(topic.found, Found::ClaimedBy { .. } | Found::Foreign(_) | Found::Unclaimed { .. })
+        })
     }
 
     /// Both, as far as anybody has looked.
@@ -120,7 +134,7 @@ impl Found {
         match self {
             Self::AsDeclared => crd::Reason::AsDeclared,
             Self::ClaimedBy { .. } => crd::Reason::AlreadyClaimed,
-            Self::Foreign(_) => crd::Reason::NameConflict,
+            Self::Foreign(_) | Self::Unclaimed { .. } => crd::Reason::NameConflict,
             Self::Not(reason, _) => *reason,
         }
     }
@@ -139,6 +153,12 @@ impl fmt::Display for Found {
                 super::model::strimzi::CLAIMED_NAMESPACE,
                 super::model::strimzi::CLAIMED_NAME,
             ),
+            Self::Unclaimed { id } => write!(
+                f,
+                "Kafka has it already, with records, and nothing shows that it is this pipeline's: name another topic, or \
+                 annotate the pipeline {}: {id} to let it have this one, with its records",
+                claim::ADOPTS
+            ),
             Self::Not(_, why) => f.write_str(why),
         }
     }
@@ -152,5 +172,7 @@ pub(super) async fn delete_beside_strimzi(
 ) -> Result<bool, Error> {
     let own = pipeline.namespace().unwrap_or_default();
     let namespace = named.namespace.as_deref().unwrap_or(&own);
-    beside_strimzi::delete(applier, namespace, (&own, &pipeline.name_any())).await
+    let kafka = &pipeline.spec.kafka;
+    let topics = [&kafka.topic.name, &kafka.dead_letter_name()].map(|topic| KafkaTopic::object_name(topic));
+    beside_strimzi::delete(applier, (namespace, &topics), (&own, &pipeline.name_any())).await
 }

@@ -18,7 +18,10 @@ pub use error::{Error, Fault};
 use super::model::{
     Api, Dereferenced, Exposure, Identity, Images, Installation, Listener, ValidatedPipeline,
 };
-use crate::crd::{self, TransactionPipeline};
+use crate::{
+    crd::{self, TransactionPipeline},
+    kafka::Connection,
+};
 use secrets::Secrets;
 
 /// Validates a pipeline with what it refers to.
@@ -56,7 +59,7 @@ pub fn validate(
             connections: connections.api,
         },
         listener: Listener {
-            group: format!("fluxo.{}.{}", identity.namespace, identity.name),
+            group: identity.group(),
             resources: spec.listener.resources.clone(),
             connections: connections.listener,
             most: connections.listeners.min(topics.transactions.partitions),
@@ -66,6 +69,30 @@ pub fn validate(
         has_network_policies: spec.network_policy.enabled,
         identity,
     })
+}
+
+/// How the operator reaches the Kafka of a pipeline, whatever else is wrong with it.
+///
+/// # Errors
+/// What keeps it from being reached.
+pub fn way_to_kafka(
+    pipeline: &TransactionPipeline,
+    identity: &Identity,
+    found: &Dereferenced,
+) -> Result<Connection, Vec<Error>> {
+    let (secrets, mut wrong) = (Secrets::new(&identity.namespace, found), Vec::new());
+    let access = kafka::access(identity, &pipeline.spec.kafka, found, &secrets, &mut wrong);
+    access.map(|access| access.connection()).ok_or(wrong)
+}
+
+/// How many listeners of a pipeline make sense, whatever else is wrong with it: more would be without a partition, or
+/// MySQL without connections for them.
+///
+/// # Errors
+/// What keeps that from being known.
+pub fn most_listeners(pipeline: &TransactionPipeline) -> Result<u32, Error> {
+    let partitions = pipeline.spec.kafka.topic.partitions.unsigned_abs();
+    Ok(database::connections(&pipeline.spec)?.listeners.min(partitions))
 }
 
 /// What was found, or nothing and a note of what is wrong.

@@ -28,9 +28,6 @@ const TOPIC_CONFIG: [(&str, &str); 4] = [
         .message("PLAIN sends the password to whoever listens: add tls, or use SCRAM-SHA-512"),
     validation = Rule::new("has(self.strimzi) == has(oldSelf.strimzi)")
         .message("a pipeline stays with its way to Kafka, since the transactions that are not yet in MySQL lie there: make another pipeline for the other cluster"),
-    validation = Rule::new("has(self.strimzi) || self.topic.replicas == oldSelf.topic.replicas")
-        .message("replicas change only where Strimzi does it, with Cruise Control: set it back, and reassign the replicas with Kafka's own tools")
-        .field_path(".topic.replicas"),
     validation = Rule::new("!has(self.deadLetter.name) || self.deadLetter.name != self.topic.name")
         .message("refused records would come back as transactions: give the dead-letter topic a name of its own, such as transactions.dlq")
         .field_path(".deadLetter.name"),
@@ -63,9 +60,10 @@ pub struct Kafka {
     /// The topic that gets each record which can never be kept, with the reason.
     #[serde(default)]
     pub dead_letter: DeadLetter,
-    /// What becomes of the topics when the pipeline is deleted. Retain keeps them, and the claim on them: a pipeline of
-    /// the same namespace and name takes them up again. Delete deletes them with every record, also those that are not
-    /// yet in MySQL. What is in MySQL always stays. Default: Retain
+    /// What becomes of the topics when the pipeline is deleted. Retain keeps them: a pipeline of the same namespace and
+    /// name takes them up again, and no other does unless a person says so. Delete deletes them with every record, also
+    /// those that are not yet in MySQL, but no topic that was never seen as this pipeline's. What is in MySQL always
+    /// stays. Default: Retain
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -83,8 +81,8 @@ pub struct Strimzi {
     #[x_kube(validation = schema::object_name())]
     pub cluster: String,
     /// Namespace of the Kafka resource, and of the KafkaTopics and the KafkaUser. It cannot change. In another
-    /// namespace than the pipeline's, the KafkaUser must be annotated fluxo.dev/allowed-namespaces with the pipeline's.
-    /// Default: the pipeline's namespace
+    /// namespace than the pipeline's, the KafkaUser must be annotated fluxo.dev/allowed-namespaces with the pipeline's;
+    /// without a user, the Kafka must. Default: the pipeline's namespace
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     #[x_kube(validation = schema::namespace())]
@@ -145,9 +143,6 @@ pub enum SaslMechanism {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.partitions >= oldSelf.partitions")
-        .message("partitions never shrink, since Kafka cannot do it: set the number back, or make another pipeline with another topic")
-        .field_path(".partitions"),
     validation = Rule::new("self.partitions <= oldSelf.partitions || has(self.acknowledgePartitionGrowth) && self.acknowledgePartitionGrowth == self.partitions")
         .message("more partitions move accounts to other partitions, where their transactions can overtake those before: let the lag fall to 0 without traffic, then set acknowledgePartitionGrowth to the new number as well")
         .field_path(".partitions"),
@@ -166,7 +161,8 @@ pub enum SaslMechanism {
 )]
 pub struct Topic {
     /// Name of the topic. It cannot change. One pipeline has it; a second one is not Ready, with the reason
-    /// AlreadyClaimed. Default: transactions
+    /// AlreadyClaimed. One that is there already is taken if it never had a record, or this pipeline's group has read
+    /// it; any other only if the pipeline is annotated fluxo.dev/adopt-topics with its id. Default: transactions
     #[serde(default = "topic_name")]
     #[schemars(length(min = 1, max = 245))]
     #[x_kube(
@@ -175,8 +171,8 @@ pub struct Topic {
     )]
     pub name: String,
     /// How many partitions the topic has, which is the most listeners that can work at once. All transactions of an
-    /// account are in one partition, in order. The number never falls, and grows only with acknowledgePartitionGrowth.
-    /// Default: 12
+    /// account are in one partition, in order. The number never falls below what the topic has, and grows only with
+    /// acknowledgePartitionGrowth. Default: 12
     #[serde(default = "partitions")]
     #[schemars(range(min = 1, max = 10_000))]
     pub partitions: i32,
@@ -187,8 +183,9 @@ pub struct Topic {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub acknowledge_partition_growth: Option<i32>,
-    /// On how many brokers each record is. Beside Strimzi it can change where Cruise Control runs; elsewhere it is what
-    /// the topic is made with, and cannot. Default: 3
+    /// On how many brokers each record is. Beside Strimzi a change is carried out where Cruise Control runs; elsewhere
+    /// it is what the topic is made with, and declares afterwards what kafka-reassign-partitions has made of it.
+    /// Default: 3
     #[serde(default = "replicas")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: i32,

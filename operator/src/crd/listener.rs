@@ -14,8 +14,9 @@ use super::{pod, schema};
 #[serde(rename_all = "camelCase")]
 pub struct Listener {
     /// How many listeners run when scaling.mode is Fixed or External; with Auto and Recommend it is not read. `kubectl
-    /// scale`, a HorizontalPodAutoscaler and KEDA write it. Of more than there are partitions, only as many run; with 0
-    /// nothing is kept until there are some again. Default: 1
+    /// scale`, a HorizontalPodAutoscaler and KEDA write it. Of more than there are partitions, or than
+    /// mysql.maxConnections is enough for, only as many run; with 0 nothing is kept until there are some again.
+    /// Default: 1
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 10_000))]
     pub replicas: i32,
@@ -54,7 +55,7 @@ pub struct Scaling {
     #[schemars(range(min = 1, max = 10_000))]
     pub min_replicas: i32,
     /// The most listeners, in Auto and Recommend: at most kafka.topic.partitions. Default: as many as there are
-    /// partitions
+    /// partitions. Never more than mysql.maxConnections is enough for
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_replicas: Option<i32>,

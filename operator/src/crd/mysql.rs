@@ -48,7 +48,8 @@ pub struct Mysql {
     #[serde(default)]
     pub tls: MysqlTls,
     /// Who brings the schema to what the images need. Auto: a Job, before a rollout; if it fails, the pods from before
-    /// go on serving. Manual: you, with the program migrations; a rollout waits for it. Default: Auto
+    /// go on serving. Manual: you, with the program migrations, and before you change the image: nothing waits for it.
+    /// Default: Auto
     #[serde(default)]
     pub migrate: Migrate,
     /// The most connections that all pods of the pipeline have together: the replicas of the api share what the

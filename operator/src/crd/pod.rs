@@ -78,8 +78,8 @@ pub struct PodTemplate {
     #[schemars(schema_with = "schema::topology_spread_constraints")]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
     /// Variables of the pods: settings of the services that have no field here, such as FLUXO_LOG,
-    /// FLUXO_API_RATE_LIMIT or FLUXO_LISTENER_WRITERS, and your own. Settings that the operator makes are refused.
-    /// Default: none
+    /// FLUXO_API_RATE_LIMIT or FLUXO_LISTENER_WRITERS, and your own. Settings that the operator makes are refused. What
+    /// lies in a Secret or ConfigMap is read when a pod starts: a change of it replaces no pod. Default: none
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::extra_env")]
     #[x_kube(

@@ -14,6 +14,14 @@ pub(super) fn pipeline_name() -> Rule {
         .message("the name of a pipeline has at most 40 lower-case letters, digits and -, and begins with a letter: Services are named after it")
 }
 
+/// Of the whole resource: a topic that was there before the pipeline may have fewer partitions than were declared, and
+/// only the status tells.
+pub(super) fn partitions_never_shrink() -> Rule {
+    Rule::new("self.spec.kafka.topic.partitions >= oldSelf.spec.kafka.topic.partitions || has(self.status) && has(self.status.partitions) && self.spec.kafka.topic.partitions >= self.status.partitions")
+        .message("partitions never shrink, since Kafka cannot do it: set the number back, or make another pipeline with another topic")
+        .field_path(".spec.kafka.topic.partitions")
+}
+
 pub(super) fn object_name() -> Rule {
     Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
         .message("must be the name of an object: lower-case letters, digits, - and ., such as mysql-fluxo")

@@ -68,7 +68,7 @@ names! {
         ApiServerError,
 
         // What the pipeline refers to.
-        /// A Secret, ConfigMap, Kafka or KafkaUser is not there.
+        /// A Secret, Kafka or KafkaUser is not there.
         ReferenceNotFound,
         /// It is there, but does not hold what it must: a key, a certificate in PEM, a listener.
         ReferenceInvalid,
@@ -136,7 +136,7 @@ names! {
         Fixed,
         /// The lag cannot be known: none is taken away.
         LagUnknown,
-        /// More are needed than `maxReplicas` or the connections of MySQL allow.
+        /// More are needed, or declared, than `maxReplicas`, the partitions or the connections of MySQL allow.
         AtMaximum,
         /// More would not help: the work is in too few partitions, or each has a listener.
         PartitionBound,
@@ -176,6 +176,10 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub topic_id: Option<String>,
+    /// Id of the dead-letter topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub dead_letter_topic_id: Option<String>,
     /// How many partitions the topic has, which is the most listeners that can work at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<i32>,

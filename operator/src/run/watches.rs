@@ -18,6 +18,7 @@ use crate::{
         apply::{Children, Object, Seen},
         dereference::BesideStrimzi,
         model::strimzi::{ALLOWED_NAMESPACES, CLAIMED_NAME, Kafka, KafkaTopic, KafkaUser},
+        topics::claim::ADOPTS,
     },
     crd::{self, TransactionPipeline},
 };
@@ -75,7 +76,6 @@ impl Watches {
             namespaces.iter().map(|namespace| starter.pipelines(namespace.as_deref())).collect();
         let children = Children {
             // To watch them would take the right to read all of them: they are read one by one, by their names.
-            secrets: Seen(Vec::new()),
             kafka_topics: starter.children(&kafka_namespaces, CLAIMED_NAME, claimed_by),
             network_policies: starter.children(&namespaces, OWNED, owned_by),
             jobs: starter.children(&namespaces, OWNED, owned_by),
@@ -220,10 +220,18 @@ fn prune<K: Resource>(object: &mut K) {
     object.meta_mut().managed_fields = None;
 }
 
-/// Keeps of a `Kafka` what is read of it: where its listeners are, and which cluster it is.
+/// Keeps of annotations the one that says who may use an object.
+fn keep_allowed<K: Resource>(object: &mut K) {
+    if let Some(annotations) = &mut object.meta_mut().annotations {
+        annotations.retain(|key, _| key == ALLOWED_NAMESPACES);
+    }
+}
+
+/// Keeps of a `Kafka` what is read of it: where its listeners are, which cluster it is, and who may use it.
 fn prune_kafka(kafka: &mut Kafka) {
     prune(kafka);
-    (kafka.metadata.labels, kafka.metadata.annotations) = (None, None);
+    kafka.metadata.labels = None;
+    keep_allowed(kafka);
     if let Some(status) = &mut kafka.status {
         status.conditions.clear();
     }
@@ -233,9 +241,7 @@ fn prune_kafka(kafka: &mut Kafka) {
 fn prune_user(user: &mut KafkaUser) {
     prune(user);
     user.metadata.labels = None;
-    if let Some(annotations) = &mut user.metadata.annotations {
-        annotations.retain(|key, _| key == ALLOWED_NAMESPACES);
-    }
+    keep_allowed(user);
     if let Some(status) = &mut user.status {
         status.conditions.clear();
     }
@@ -243,11 +249,13 @@ fn prune_user(user: &mut KafkaUser) {
 
 fn is_declared_anew(before: &TransactionPipeline, now: &TransactionPipeline) -> bool {
     let of = |pipeline: &TransactionPipeline| (pipeline.uid(), pipeline.metadata.generation);
-    of(before) != of(now) || before.finalizers() != now.finalizers()
+    let adopts = |pipeline: &TransactionPipeline| pipeline.annotations().get(ADOPTS).cloned();
+    of(before) != of(now) || before.finalizers() != now.finalizers() || adopts(before) != adopts(now)
 }
 
 fn is_another_kafka(before: &Kafka, now: &Kafka) -> bool {
     (before.uid(), &before.spec, &before.status) != (now.uid(), &now.spec, &now.status)
+        || before.annotations() != now.annotations()
 }
 
 fn is_another_user(before: &KafkaUser, now: &KafkaUser) -> bool {

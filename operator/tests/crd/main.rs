@@ -43,6 +43,18 @@ async fn the_api_server_answers_each_case_as_it_is_written() {
 }
 
 #[tokio::test]
+async fn partitions_may_be_declared_as_few_as_the_topic_has_and_no_fewer() {
+    let server = Server::with_definition().await;
+    server.create(&example("minimal")).await;
+    server.patch("/status", &json!({"status": {"partitions": 6}})).await;
+    let declare = |partitions: u32| json!({"spec": {"kafka": {"topic": {"partitions": partitions}}}});
+    let refused = server.try_patch("", &declare(5)).await.unwrap_err();
+    assert!(refused[0].contains("partitions never shrink"), "{refused:?}");
+    server.patch("", &declare(6)).await;
+    server.remove().await;
+}
+
+#[tokio::test]
 async fn the_examples_are_accepted_whole() {
     let server = Server::with_definition().await;
     for name in ["minimal", "external", "strimzi"] {
@@ -84,6 +96,7 @@ fn status() -> PipelineStatus {
         lag: Some(1200),
         oldest_age: age,
         topic_id: Some("c87s48xRQpWnSnFx4Tb95g".into()),
+        dead_letter_topic_id: Some("uzb1l9gkQTKVNqxWVQLrCg".into()),
         partitions: Some(12),
         dead_letter_topic: Some("transactions.dlq".into()),
         cluster_id: Some("5L6g3nShT-eMCtK--X86sw".into()),

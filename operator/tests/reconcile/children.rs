@@ -1,6 +1,7 @@
 //! What a pipeline is made of: made, mended, and not written again when nothing changed.
 
 use fluxo_operator::{controller::model::HttpRoute, crd::TransactionPipeline};
+use fluxo_testkit::eventually;
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -12,12 +13,12 @@ use k8s_openapi::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
     runtime::{conditions::is_crd_established, wait::await_condition},
 };
 use serde_json::json;
 
-use crate::scene::Scene;
+use crate::{middle::Fate, scene::Scene};
 
 fn managers(deployment: &Deployment) -> Vec<(String, bool)> {
     let fields = deployment.metadata.managed_fields.iter().flatten();
@@ -122,6 +123,65 @@ async fn what_is_not_declared_any_more_is_removed() {
     // What is always wanted has stayed.
     scene.until::<PodDisruptionBudget>("pagamentos-api", "the budget is there", |_| true).await;
     scene.until::<Service>("pagamentos-api", "the Service is there", |_| true).await;
+}
+
+#[tokio::test]
+async fn a_way_in_from_outside_goes_only_once_the_other_one_is_there() {
+    let scene = Scene::start().await;
+    gateway_api(&scene).await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["api"]["ingress"] = json!({"host": "pagamentos.local"});
+    scene.put::<TransactionPipeline>(pipeline).await;
+    scene.until::<Ingress>("pagamentos-api", "the Ingress is made", |_| true).await;
+    scene.operator().middle.rule(|asked| {
+        let is_refused = asked.is_write() && asked.is_of("httproutes");
+        if is_refused { Fate::Answered(422, "Invalid") } else { Fate::Passes }
+    });
+    let route = json!({"parentRefs": [{"name": "gateway"}]});
+    let other = json!({"spec": {"api": {"ingress": null, "httpRoute": route}}});
+    scene.change::<TransactionPipeline>("pagamentos", other).await;
+    scene.until_said("pagamentos", "Ready", "False", "ApiServerError").await;
+    assert!(scene.api::<Ingress>().get_opt("pagamentos-api").await.unwrap().is_some());
+    scene.operator().middle.rule(|_| Fate::Passes);
+    scene.until::<HttpRoute>("pagamentos-api", "the route is made", |_| true).await;
+    scene.until_gone::<Ingress>("pagamentos-api").await;
+}
+
+#[tokio::test]
+async fn the_same_name_in_two_namespaces_is_two_pipelines() {
+    let other = fluxo_testkit::namespace().await;
+    let mut scene = Scene::idle().await;
+    scene.start_operator(&[&format!("--operator-namespaces={}", other.name)]).await;
+    scene.secret_in(&other.name, "mysql", &[("username", "fluxo"), ("password", "geheim")]).await;
+    scene.secret_in(&other.name, "keys", &[("keys.json", "{}")]).await;
+    scene.make("pagamentos").await;
+    scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
+    let theirs = Api::<TransactionPipeline>::namespaced(scene.client.clone(), &other.name);
+    let is_said = async |reason: &str| {
+        eventually(reason, crate::PATIENCE, async || {
+            let status = theirs.get("pagamentos").await.unwrap().status?;
+            let mut conditions = status.conditions.into_iter();
+            conditions.find(|condition| condition.type_ == "TopicsReady" && condition.reason == reason)
+        })
+        .await
+    };
+    // With the first one's topic it is nobody's but the first one's.
+    scene.put_in::<TransactionPipeline>(&other.name, scene.pipeline("pagamentos")).await;
+    let claimed = is_said("AlreadyClaimed").await;
+    assert!(claimed.message.contains(&format!("{}/pagamentos", scene.namespace.name)), "{}", claimed.message);
+    theirs.delete("pagamentos", &DeleteParams::default()).await.unwrap();
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["kafka"]["topic"]["name"] = json!(scene.topic("theirs"));
+    scene.put_in::<TransactionPipeline>(&other.name, pipeline).await;
+    is_said("AsDeclared").await;
+    let group = async |namespace: &str| {
+        let deployments = Api::<Deployment>::namespaced(scene.client.clone(), namespace);
+        let deployment = eventually("the listeners are made", crate::PATIENCE, async || {
+            deployments.get_opt("pagamentos-listener").await.unwrap()
+        });
+        serde_json::to_string(&deployment.await).unwrap().contains(&format!("fluxo.{namespace}.pagamentos"))
+    };
+    assert!(group(&scene.namespace.name).await && group(&other.name).await);
 }
 
 /// Installs as much of the Gateway API as a route needs, where nobody has.

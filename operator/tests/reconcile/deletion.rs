@@ -2,6 +2,7 @@
 
 use fluxo_operator::{crd::TransactionPipeline, kafka};
 use fluxo_testkit::eventually;
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use serde_json::json;
 
@@ -62,4 +63,20 @@ async fn a_pipeline_that_retains_after_all_is_held_no_longer() {
     let retain = json!({"spec": {"kafka": {"deletionPolicy": "Retain"}}});
     scene.change::<TransactionPipeline>("pagamentos", retain).await;
     scene.until::<TransactionPipeline>("pagamentos", "it is held no longer", |now| !is_held(now)).await;
+}
+
+#[tokio::test]
+async fn topics_go_though_all_secrets_went_before_as_they_do_with_a_namespace() {
+    let scene = Scene::start().await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["kafka"]["deletionPolicy"] = json!("Delete");
+    scene.put::<TransactionPipeline>(pipeline).await;
+    scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
+    for secret in ["mysql", "keys"] {
+        scene.delete::<Secret>(secret).await;
+    }
+    scene.until_said("pagamentos", "Ready", "False", "ReferenceNotFound").await;
+    scene.delete::<TransactionPipeline>("pagamentos").await;
+    scene.until_gone::<TransactionPipeline>("pagamentos").await;
+    assert_eq!(kafka().topic(&scene.topic("transactions")).await.unwrap(), None);
 }

@@ -85,6 +85,34 @@ async fn a_failed_migration_keeps_the_pods_from_before() {
 }
 
 #[tokio::test]
+async fn a_migration_that_does_not_start_says_why_and_goes_with_its_image() {
+    let scene = Scene::start().await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["mysql"]["migrate"] = json!("Auto");
+    scene.put::<TransactionPipeline>(pipeline).await;
+    scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
+    let waiting = json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}});
+    let container = json!({
+        "name": "migrations", "image": "image", "imageID": "", "ready": false, "restartCount": 0, "state": waiting,
+    });
+    finish(&scene, json!({"containerStatuses": [container]})).await;
+    let is_said = |pipeline: &TransactionPipeline| {
+        let conditions = pipeline.status.iter().flat_map(|status| &status.conditions);
+        let mut messages = conditions.map(|condition| &condition.message);
+        messages.any(|message| message.contains("ImagePullBackOff: no such tag"))
+    };
+    scene.until::<TransactionPipeline>("pagamentos", "it says why", is_said).await;
+    let jobs = async || scene.api::<Job>().list(&ListParams::default()).await.unwrap().items;
+    let before = jobs().await[0].name_any();
+    scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"image": {"tag": "2.0.0"}}})).await;
+    fluxo_testkit::eventually("only the other image's is left", crate::PATIENCE, async || {
+        let jobs = jobs().await;
+        (jobs.len() == 1 && jobs[0].name_any() != before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_database_that_is_anothers_is_told_with_its_owner_and_the_pods_from_before_go_on() {
     let scene = Scene::start().await;
     let mut pipeline = scene.pipeline("pagamentos");

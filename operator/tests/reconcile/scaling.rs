@@ -1,8 +1,12 @@
 //! The number of listeners: by a real lag in a real Kafka, or by whoever writes the scale subresource.
 
-use fluxo_operator::crd::TransactionPipeline;
+use fluxo_operator::{crd::TransactionPipeline, kafka};
 use fluxo_testkit::{TestTopic, eventually};
-use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v1::Scale, core::v1::Pod};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    autoscaling::v1::Scale,
+    core::v1::{Pod, Secret},
+};
 use kube::{
     ResourceExt,
     api::{ListParams, Patch, PatchParams},
@@ -62,6 +66,9 @@ async fn a_backlog_gets_listeners_in_one_write_of_the_scaler_and_loses_them_when
     write_records(&topic);
     let mut pipeline = scene.pipeline("pagamentos");
     pipeline["spec"]["kafka"]["topic"]["name"] = json!(topic.name);
+    let kafka = kafka::Kafka::new(kafka::Connection::plaintext(fluxo_testkit::kafka())).unwrap();
+    let there = kafka.topic(&topic.name).await.unwrap().unwrap();
+    pipeline["metadata"]["annotations"] = json!({"fluxo.dev/adopt-topics": there.topic_id});
     pipeline["spec"]["kafka"]["deadLetter"] = json!({"name": scene.topic("dead-letter")});
     pipeline["spec"]["listener"] = json!({"scaling": {"catchUp": "1s", "scaleInDelay": "0s"}});
     scene.put::<TransactionPipeline>(pipeline).await;
@@ -79,6 +86,21 @@ async fn a_backlog_gets_listeners_in_one_write_of_the_scaler_and_loses_them_when
     let status = scene.api::<TransactionPipeline>().get("pagamentos").await.unwrap().status.unwrap();
     let steps: Vec<_> = status.decisions.iter().map(|decision| (decision.from, decision.to)).collect();
     assert_eq!(steps.last(), Some(&(1, PARTITIONS)));
+}
+
+#[tokio::test]
+async fn listeners_have_the_number_that_is_wanted_though_the_keys_of_the_api_are_missing() {
+    let scene = Scene::start().await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["listener"] = json!({"scaling": {"mode": "External"}});
+    scene.put::<TransactionPipeline>(pipeline).await;
+    until_replicas(&scene, 1).await;
+    scene.delete::<Secret>("keys").await;
+    scene.until_said("pagamentos", "Ready", "False", "ReferenceNotFound").await;
+    let two = Patch::Merge(json!({"spec": {"replicas": 2}}));
+    let pipelines = scene.api::<TransactionPipeline>();
+    pipelines.patch_scale("pagamentos", &PatchParams::default(), &two).await.unwrap();
+    until_replicas(&scene, 2).await;
 }
 
 #[tokio::test]

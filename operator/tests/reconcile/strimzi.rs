@@ -3,12 +3,15 @@
 use fluxo_operator::{
     controller::model::strimzi::{Kafka, KafkaTopic, KafkaUser},
     crd::TransactionPipeline,
-    kafka,
+    kafka::{
+        self,
+        topic::{Step, Wanted},
+    },
 };
 use fluxo_testkit::{TestNamespace, eventually};
 use fluxo_topic_operator::Settings;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -84,10 +87,34 @@ impl<'a> Strimzi<'a> {
         self.secret("fluxo", &[("password", "geheim"), ("sasl.jaas.config", "org.apache.kafka…")]).await;
     }
 
-    async fn allows(&self, allowed: Value) {
+    /// The topics of the pipeline, which the real Kafka shall have: brokers that speak TLS or ask for a password, as the
+    /// `Kafka` says, are not there, so that the operator cannot ask them whether they have the topics already.
+    async fn topics(&self) {
+        for topic in ["transactions", "transactions.dlq"].map(|name| self.scene.topic(name)) {
+            let labels = json!({
+                "strimzi.io/cluster": "eventos",
+                "fluxo.dev/pipeline": "pagamentos",
+                "fluxo.dev/pipeline-namespace": self.scene.namespace.name,
+            });
+            let topic = json!({
+                "apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic",
+                "metadata": {"name": topic, "labels": labels}, "spec": {"partitions": 3, "replicas": 1},
+            });
+            self.scene.put_in::<KafkaTopic>(&self.namespace, topic).await;
+        }
+    }
+
+    /// Says which namespaces may use the cluster, or be the user.
+    async fn allows<K>(&self, name: &str, allowed: Value)
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
         let change = json!({"metadata": {"annotations": {"fluxo.dev/allowed-namespaces": allowed}}});
         let by = kube::api::PatchParams::default();
-        self.api::<KafkaUser>().patch("fluxo", &by, &kube::api::Patch::Merge(change)).await.unwrap();
+        self.api::<K>().patch(name, &by, &kube::api::Patch::Merge(change)).await.unwrap();
     }
 }
 
@@ -200,6 +227,67 @@ async fn a_kafka_topic_of_nobody_is_refused_until_it_is_handed_over() {
 }
 
 #[tokio::test]
+async fn a_topic_that_kafka_has_without_a_kafka_topic_is_not_grown_by_being_taken() {
+    let scene = Scene::start().await;
+    let _strimzi = Strimzi::start(&scene).await;
+    let name = scene.topic("transactions");
+    let there = Wanted {
+        name: name.clone(),
+        partitions: 2,
+        replicas: 1,
+        config: [].into(),
+        growth_acknowledged: false,
+    };
+    in_kafka().take(&Step::Create, &there).await.unwrap();
+    scene.put::<TransactionPipeline>(beside_strimzi(&scene, "pagamentos")).await;
+    // It is empty, so it may be taken; but nobody has acknowledged that accounts may move.
+    let message = scene.until_said("pagamentos", "TopicsReady", "False", "PartitionsDiffer").await;
+    assert!(message.contains("from 2 to 3"), "{message}");
+    scene.operator().settled().await;
+    assert_eq!(in_kafka().topic(&name).await.unwrap().unwrap().partitions(), 2);
+    let acknowledged = json!({"spec": {"kafka": {"topic": {"acknowledgePartitionGrowth": 3}}}});
+    scene.change::<TransactionPipeline>("pagamentos", acknowledged).await;
+    scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
+    assert_eq!(in_kafka().topic(&name).await.unwrap().unwrap().partitions(), 3);
+}
+
+#[tokio::test]
+async fn delete_leaves_the_topics_that_an_earlier_pipeline_of_the_name_retained() {
+    let scene = Scene::start().await;
+    let _strimzi = Strimzi::start(&scene).await;
+    scene.put::<TransactionPipeline>(beside_strimzi(&scene, "pagamentos")).await;
+    scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
+    scene.delete::<TransactionPipeline>("pagamentos").await;
+    scene.until_gone::<TransactionPipeline>("pagamentos").await;
+    let mut second = beside_strimzi(&scene, "pagamentos");
+    second["spec"]["kafka"]["topic"]["name"] = json!(scene.topic("second"));
+    second["spec"]["kafka"]["deletionPolicy"] = json!("Delete");
+    scene.put::<TransactionPipeline>(second).await;
+    scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
+    scene.delete::<TransactionPipeline>("pagamentos").await;
+    scene.until_gone::<TransactionPipeline>("pagamentos").await;
+    for (topic, stays) in [("transactions", true), ("transactions.dlq", true), ("second", false)] {
+        let there = scene.api::<KafkaTopic>().get_opt(&scene.topic(topic)).await.unwrap();
+        assert_eq!(there.is_some(), stays, "{topic}");
+    }
+}
+
+#[tokio::test]
+async fn a_kafka_of_another_namespace_is_used_without_a_user_when_its_owner_lets() {
+    let kafka = fluxo_testkit::namespace().await;
+    let scene = beside_another_namespace(&kafka).await;
+    let strimzi = Strimzi::within(&scene, &kafka.name);
+    strimzi.cluster(json!({"name": "plain", "port": 9092, "type": "internal", "tls": false})).await;
+    let nobody = json!({"spec": {"kafka": {"strimzi": {"user": null}}}});
+    scene.change::<TransactionPipeline>("pagamentos", nobody).await;
+    let message = scene.until_said("pagamentos", "Ready", "False", "ReferenceNotPermitted").await;
+    assert!(message.contains(&format!("Kafka {}/eventos", kafka.name)), "{message}");
+    assert!(strimzi.api::<KafkaTopic>().list(&ListParams::default()).await.unwrap().items.is_empty());
+    strimzi.allows::<Kafka>("eventos", json!(scene.namespace.name)).await;
+    scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
+}
+
+#[tokio::test]
 async fn a_missing_cluster_is_named_and_is_found_when_it_comes() {
     let scene = Scene::start().await;
     scene.put::<TransactionPipeline>(beside_strimzi(&scene, "pagamentos")).await;
@@ -242,19 +330,21 @@ async fn a_user_of_another_namespace_is_copied_when_its_owner_lets_and_nothing_i
             json!({"name": "tls", "port": 9093, "type": "internal", "tls": true, "authentication": scram}),
         )
         .await;
+    strimzi.topics().await;
     strimzi.user(&json!("somebody-else")).await;
     let message = scene.until_said("pagamentos", "Ready", "False", "ReferenceNotPermitted").await;
     assert!(message.contains("fluxo.dev/allowed-namespaces"), "{message}");
     assert!(scene.api::<Deployment>().get_opt("pagamentos-listener").await.unwrap().is_none());
 
-    strimzi.allows(json!(format!("somebody-else,{}", scene.namespace.name))).await;
+    let both = json!(format!("somebody-else,{}", scene.namespace.name));
+    strimzi.allows::<KafkaUser>("fluxo", both).await;
     let made = scene.until::<Deployment>("pagamentos-listener", "the listeners are made", |_| true).await;
     let copy = scene.api::<Secret>().get("pagamentos-kafka").await.unwrap();
     let expected = [("ca.crt", CERTIFICATE), ("password", "geheim")];
     assert_eq!(texts(&copy), expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
     scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
 
-    strimzi.allows(json!(null)).await;
+    strimzi.allows::<KafkaUser>("fluxo", json!(null)).await;
     scene.until_said("pagamentos", "Ready", "False", "ReferenceNotPermitted").await;
     let still = scene.api::<Deployment>().get("pagamentos-listener").await.unwrap();
     assert_eq!((still.uid(), generation(&still)), (made.uid(), generation(&made)));
@@ -272,6 +362,7 @@ async fn a_new_password_or_authority_rolls_the_pods_once() {
             json!({"name": "tls", "port": 9093, "type": "internal", "tls": true, "authentication": scram}),
         )
         .await;
+    strimzi.topics().await;
     strimzi.user(&json!(scene.namespace.name)).await;
     let made = scene.until::<Deployment>("pagamentos-listener", "the listeners are made", |_| true).await;
     scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
@@ -315,6 +406,7 @@ async fn the_copy_of_what_strimzi_keeps_goes_with_the_user_that_it_was_for() {
     scene.change::<Kafka>("eventos", listeners).await;
     let address = |name: &str| json!({"name": name, "bootstrapServers": fluxo_testkit::kafka()});
     scene.say::<Kafka>("eventos", json!({"listeners": [address("plain"), address("scram")]})).await;
+    strimzi.topics().await;
     strimzi.user(&Value::Null).await;
     let mut pipeline = beside_strimzi(&scene, "pagamentos");
     pipeline["spec"]["kafka"]["strimzi"]["user"] = json!("fluxo");

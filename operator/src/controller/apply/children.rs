@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::Job,
-    core::v1::{Secret, Service},
+    core::v1::Service,
     networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
@@ -25,7 +25,6 @@ pub struct Seen<K: Object>(pub Vec<Store<K>>);
 #[derive(Clone)]
 #[allow(missing_docs, reason = "the types say it")]
 pub struct Children {
-    pub secrets: Seen<Secret>,
     pub kafka_topics: Seen<KafkaTopic>,
     pub network_policies: Seen<NetworkPolicy>,
     pub jobs: Seen<Job>,

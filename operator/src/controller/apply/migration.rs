@@ -9,7 +9,10 @@ use std::{
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use kube::ResourceExt as _;
 
-use super::{Applier, Error, Pass, failure::Failure};
+use super::{
+    Applier, Error, Pass,
+    pods::{self, Failure},
+};
 use crate::crd::Reason;
 
 /// How long after its first failure the Job is run again; twice as long after each further one.
@@ -25,7 +28,10 @@ pub enum Migration {
     /// It waits for something else.
     Waits,
     /// The Job runs.
-    Runs,
+    Runs {
+        /// Why its pod does not start, if it does not.
+        waits: Option<String>,
+    },
     /// The Job failed, and why.
     Failed {
         /// The reason of a condition.
@@ -67,7 +73,7 @@ impl Migration {
                 );
                 Self::Failed { reason: Reason::MigrationFailed, why, retry_in: None }
             }
-            None => Self::Runs,
+            None => Self::Runs { waits: None },
         }
     }
 
@@ -78,13 +84,17 @@ impl Migration {
 }
 
 impl Applier {
-    /// What a Job tells, and its pods, if it failed.
+    /// What a Job tells, and its pods, as long as it did not succeed.
     pub(super) async fn state_of(&self, job: &Job) -> Result<Migration, Error> {
         let mut state = Migration::of(job);
-        if let Migration::Failed { reason, why, .. } = &mut state
-            && let Some(failure) = self.failure(job).await?
-        {
-            Failure { reason: *reason, why: *why } = failure;
+        match &mut state {
+            Migration::Failed { reason, why, .. } => {
+                if let Some(failure) = pods::failure(&self.pods(job).await?) {
+                    Failure { reason: *reason, why: *why } = failure;
+                }
+            }
+            Migration::Runs { waits } => *waits = pods::waits(&self.pods(job).await?),
+            Migration::None | Migration::Waits | Migration::Done => {}
         }
         Ok(state)
     }
@@ -119,12 +129,14 @@ impl Pass<'_> {
         Ok(Some(job))
     }
 
-    /// Removes Jobs of earlier images, and all when a person changes the schema. One that still runs is let finish: half
-    /// a change of a schema helps nobody.
-    pub(super) async fn finished_jobs(&self, wanted: &[String]) -> Result<(), Error> {
+    /// Removes Jobs of earlier images, and all when a person changes the schema. One whose pod runs is let finish: half a
+    /// change of a schema helps nobody. One whose pod has not started, as for an image that is not there, would change
+    /// it whenever it can.
+    pub(super) async fn jobs_but(&self, wanted: &[String]) -> Result<(), Error> {
         for job in self.applier.children.jobs.owned_by(self.identity) {
-            let is_finished = Migration::of(&job) != Migration::Runs;
-            if is_finished && !wanted.contains(&job.name_any()) {
+            let has_pods = job.status.as_ref().and_then(|status| status.ready).unwrap_or(0) > 0;
+            let works = has_pods && matches!(Migration::of(&job), Migration::Runs { .. });
+            if !works && !wanted.contains(&job.name_any()) {
                 self.applier.delete(&*job).await?;
             }
         }

@@ -31,22 +31,31 @@ struct Entry {
 }
 
 impl Applier {
-    /// Makes an object be as it is wanted, or says why it cannot be.
-    pub(in crate::controller) async fn ensure<K: Object>(
+    /// What there is under an object's name.
+    pub(in crate::controller) async fn there<K: Object>(
         &self,
         seen: &Seen<K>,
+        wanted: &K,
+    ) -> Result<Option<Arc<K>>, Error> {
+        let what = named(wanted);
+        if let Some(seen) = seen.get(&what.namespace, &what.name) {
+            return Ok(Some(seen));
+        }
+        // What is not labelled as ours is not watched, and may be there.
+        let found = Api::<K>::namespaced(self.client.clone(), &what.namespace).get_opt(&what.name).await;
+        Ok(found.map_err(|error| Error::new("reading", what, error))?.map(Arc::new))
+    }
+
+    /// Makes an object be as it is wanted, or says why it cannot be. `there` is what there is under its name.
+    pub(in crate::controller) async fn ensure<K: Object>(
+        &self,
+        there: Option<Arc<K>>,
         wanted: &K,
         owner: &Identity,
         is_ours: impl Fn(&K) -> bool,
     ) -> Result<Result<K, Problem>, Error> {
         let what = named(wanted);
         let api = Api::<K>::namespaced(self.client.clone(), &what.namespace);
-        let mut there = seen.get(&what.namespace, &what.name);
-        if there.is_none() {
-            // What is not labelled as ours is not watched, and may be there.
-            let found = api.get_opt(&what.name).await;
-            there = found.map_err(|error| Error::new("reading", what.clone(), error))?.map(Arc::new);
-        }
         let mut body = serde_json::to_value(wanted).expect("an object is JSON");
         let digest_of_wanted = digest(&body);
         if let Some(there) = &there {

@@ -211,6 +211,11 @@ impl Identity {
         format!("{}-{of}", self.name)
     }
 
+    /// The consumer group of its listeners.
+    pub fn group(&self) -> String {
+        format!("fluxo.{}.{}", self.namespace, self.name)
+    }
+
     /// Name of the Secret with copies of what Strimzi keeps.
     pub fn kafka_secret(&self) -> String {
         self.child("kafka")

@@ -7,7 +7,8 @@ use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The annotation of a `KafkaUser` that names the namespaces whose pipelines may be it, separated by commas.
+/// The annotation of a `KafkaUser` that names the namespaces whose pipelines may be it, separated by commas; of a
+/// `Kafka`, those whose pipelines may use it without a user.
 pub const ALLOWED_NAMESPACES: &str = "fluxo.dev/allowed-namespaces";
 /// The label of a `KafkaTopic` that names its cluster.
 pub const CLUSTER: &str = "strimzi.io/cluster";
@@ -190,14 +191,15 @@ pub fn ca_secret(cluster: &str) -> String {
     format!("{cluster}-cluster-ca-cert")
 }
 
-impl KafkaUser {
-    /// Whether its owner lets pipelines of a namespace be it. In its own namespace there is nothing to let.
-    pub fn allows(&self, namespace: &str) -> bool {
-        let named = self.metadata.annotations.as_ref().and_then(|all| all.get(ALLOWED_NAMESPACES));
-        self.metadata.namespace.as_deref() == Some(namespace)
-            || named.is_some_and(|named| named.split(',').any(|allowed| allowed.trim() == namespace))
-    }
+/// Whether the owner of an object of Strimzi's lets pipelines of a namespace use it. In its own namespace there is
+/// nothing to let.
+pub fn allows(metadata: &ObjectMeta, namespace: &str) -> bool {
+    let named = metadata.annotations.as_ref().and_then(|all| all.get(ALLOWED_NAMESPACES));
+    metadata.namespace.as_deref() == Some(namespace)
+        || named.is_some_and(|named| named.split(',').any(|allowed| allowed.trim() == namespace))
+}
 
+impl KafkaUser {
     /// The Secret with what it shows to brokers.
     pub fn secret_name(&self) -> &str {
         let said = self.status.as_ref().and_then(|status| status.secret.as_deref());

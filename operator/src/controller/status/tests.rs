@@ -154,7 +154,7 @@ fn ready_is_never_true_while_something_is_still_to_come() {
         ),
         ("the Job waits", |all| all.migration = Migration::Waits, "Waiting"),
         ("the Job is not made", |all| all.migration = Migration::None, "Waiting"),
-        ("the Job runs", |all| all.migration = Migration::Runs, "Migrating"),
+        ("the Job runs", |all| all.migration = Migration::Runs { waits: None }, "Migrating"),
         ("there are no listeners", |all| all.resources.listener = None, "Waiting"),
         ("there is no api", |all| all.resources.api = None, "Waiting"),
         ("the api waits for the listeners", |all| all.api_waits = true, "Waiting"),

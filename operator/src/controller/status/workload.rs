@@ -39,7 +39,16 @@ pub(super) fn verdict(deployment: Option<&Deployment>, role: Role) -> Verdict {
         let message = format!("Deployment {name} is being deleted: it is made anew once it is gone");
         return Verdict::no(Reason::RollingOut, message);
     }
-    if !is_rolled_out(deployment) {
+    if let Some(failure) = is("ReplicaFailure", "True").filter(|_| is_seen) {
+        let why = failure.message.as_deref().unwrap_or("see its events");
+        return Verdict::no(Reason::RolloutStalled, format!("Deployment {name} cannot make pods: {why}"));
+    }
+    let are_all_new = match role {
+        Role::Api => is_rolled_out(deployment),
+        // Further ones may be starting: their number follows the lag.
+        Role::Listener => is_seen && updated == status.replicas.unwrap_or(0),
+    };
+    if !are_all_new {
         let message = format!("Deployment {name}: {updated} of {wanted} pods are new, {ready} are ready");
         return Verdict::no(Reason::RollingOut, message);
     }

@@ -1,32 +1,45 @@
 //! `KafkaTopic`s, and what Strimzi's Topic Operator says of them, told as it says it.
 
-use kube::{Api, ResourceExt as _, api::ListParams};
+use kube::{Api, ResourceExt as _};
 
-use super::{Found, TopicState, TopicsState};
+use super::{Found, Request, TopicState, TopicsState, claim::Proof};
 use crate::{
     controller::{
         apply::{Applier, Error, Named, Problem},
-        model::{
-            ValidatedPipeline,
-            strimzi::{CLAIMED_NAME, CLAIMED_NAMESPACE, Condition, KafkaTopic},
-        },
+        model::strimzi::{Condition, KafkaTopic},
     },
     crd,
 };
 
 pub(super) async fn keep(
     applier: &Applier,
-    pipeline: &ValidatedPipeline,
+    request: Request<'_>,
     wanted: &[KafkaTopic],
 ) -> Result<TopicsState, Error> {
+    let pipeline = request.pipeline;
     let claim = Some((&*pipeline.identity.namespace, &*pipeline.identity.name));
-    let mut state = TopicsState::default();
-    for wanted in wanted {
+    let (mut state, mut proof) = (TopicsState::default(), None);
+    let topics = [&pipeline.topics.transactions, &pipeline.topics.dead_letter];
+    for (wanted, topic) in wanted.iter().zip(topics) {
         let seen = &applier.children.kafka_topics;
-        let found = match applier
-            .ensure(seen, wanted, &pipeline.identity, |there| there.claimed_by() == claim)
-            .await?
-        {
+        let namespace = wanted.namespace().unwrap_or_default();
+        if seen.get(&namespace, &wanted.name_any()).is_none() {
+            // Strimzi would take a topic that Kafka has already, whosever it is, and change it.
+            match applier
+                .topics
+                .may_be_made(request, topic, proof.filter(|proof: &Proof| proof.is_of_both()))
+                .await
+            {
+                Ok(shown) => proof = shown,
+                Err(found) => {
+                    state.put(pipeline, &topic.name, TopicState { id: None, found });
+                    break;
+                }
+            }
+        }
+        let there = applier.there(seen, wanted).await?;
+        let is_ours = |there: &KafkaTopic| there.claimed_by() == claim;
+        let found = match applier.ensure(there, wanted, &pipeline.identity, is_ours).await? {
             Ok(topic) => TopicState { id: id(&topic), found: found(&topic) },
             Err(Problem::Foreign(what)) => {
                 TopicState { id: None, found: whose(applier, wanted, what).await? }
@@ -35,29 +48,31 @@ pub(super) async fn keep(
                 TopicState { id: None, found: Found::Not(crd::Reason::ApiServerError, refused.to_string()) }
             }
         };
-        let object = wanted.name_any();
-        let name = wanted.spec.topic_name.as_deref().unwrap_or(&object);
-        state.put(pipeline, name, found);
+        state.put(pipeline, &topic.name, found);
     }
     Ok(state)
 }
 
-/// Deletes those that a pipeline has claimed. Whether they are gone.
-pub(super) async fn delete(applier: &Applier, namespace: &str, claim: (&str, &str)) -> Result<bool, Error> {
+/// Deletes those of these that a pipeline has claimed, and no others: an earlier one of its name may have retained
+/// some. Whether they are gone.
+pub(super) async fn delete(
+    applier: &Applier,
+    (namespace, topics): (&str, &[String]),
+    claim: (&str, &str),
+) -> Result<bool, Error> {
     let api = Api::<KafkaTopic>::namespaced(applier.client.clone(), namespace);
-    let claimed = format!("{CLAIMED_NAMESPACE}={},{CLAIMED_NAME}={}", claim.0, claim.1);
-    let topics = match api.list(&ListParams::default().labels(&claimed)).await {
-        Ok(topics) => topics.items,
-        // Without Strimzi there are none.
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(true),
-        Err(error) => {
-            return Err(Error::new("listing", Named::new("KafkaTopics", namespace, &claimed), error));
+    let mut are_gone = true;
+    for name in topics {
+        // Without Strimzi there are none, which is as well.
+        let there = api.get_opt(name).await;
+        let there =
+            there.map_err(|error| Error::new("reading", Named::new("KafkaTopic", namespace, name), error))?;
+        if let Some(topic) = there.filter(|topic| topic.claimed_by() == Some(claim)) {
+            applier.delete(&topic).await?;
+            are_gone = false;
         }
-    };
-    for topic in &topics {
-        applier.delete(topic).await?;
     }
-    Ok(topics.is_empty())
+    Ok(are_gone)
 }
 
 /// Whose a `KafkaTopic` is that is not this pipeline's.

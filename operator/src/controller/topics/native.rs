@@ -6,13 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Found, Request, TopicState, TopicsState};
+use super::{
+    Found, Marks, Request, TopicState, TopicsState,
+    claim::{self, Proof},
+};
 use crate::{
     autoscaler::Clusters,
     crd,
     kafka::{
         self, Connection, Kafka,
-        topic::{Step, Wanted, plan},
+        topic::{self, Step, Wanted, plan},
     },
 };
 
@@ -25,7 +28,8 @@ pub struct Keeper {
     clusters: Clusters,
     /// How often topics are looked at that were as declared.
     interval: Duration,
-    looked: Arc<Mutex<HashMap<(String, String), Look>>>,
+    /// By the pipeline's uid.
+    looked: Arc<Mutex<HashMap<String, Look>>>,
 }
 
 /// How the topics of a pipeline were when they were last looked at.
@@ -34,6 +38,7 @@ struct Look {
     at: Instant,
     connection: Connection,
     wanted: Vec<Wanted>,
+    marks: Marks,
     state: TopicsState,
 }
 
@@ -44,72 +49,113 @@ impl Keeper {
     }
 
     pub(super) async fn keep_native(&self, request: Request<'_>, wanted: &[Wanted]) -> TopicsState {
-        let Request { pipeline, rival } = request;
-        if let Some(rival) = rival {
-            let (namespace, name) = (rival.namespace.clone(), rival.name.clone());
-            let claimed = TopicState { id: None, found: Found::ClaimedBy { namespace, name } };
-            return TopicsState { transactions: Some(claimed), dead_letter: None };
-        }
-        let key = (pipeline.identity.namespace.clone(), pipeline.identity.name.clone());
+        let Request { pipeline, marks, .. } = request;
+        let uid = pipeline.identity.uid.as_str();
         let connection = pipeline.kafka.connection();
-        if let Some(state) = self.known(&key, &connection, wanted) {
+        if let Some(state) = self.known(uid, &connection, (wanted, marks)) {
             return state;
         }
-        let mut state = TopicsState::default();
+        let (mut state, mut proof) = (TopicsState::default(), None);
         for wanted in wanted {
             let kept = match self.clusters.get(&connection) {
-                Ok(kafka) => keep(&kafka, wanted).await,
-                Err(error) => Err(error),
+                Ok(kafka) => keep(&kafka, request, wanted, &mut proof).await,
+                Err(error) => Err(not(&error)),
             };
-            let kept = kept.unwrap_or_else(|error| TopicState { id: None, found: not(&error) });
+            let kept = kept.unwrap_or_else(|found| TopicState { id: None, found });
             state.put(pipeline, &wanted.name, kept);
+            if state.is_of_another() {
+                break;
+            }
         }
-        let look = Look { at: Instant::now(), connection, wanted: wanted.into(), state: state.clone() };
-        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(key, look);
+        let (wanted, marks) = (wanted.into(), marks.clone());
+        let look = Look { at: Instant::now(), connection, wanted, marks, state: state.clone() };
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.into(), look);
         state
+    }
+
+    /// Whether a topic may be made by somebody who would take one that is there already: there is none, or it is the
+    /// pipeline's and has what is declared. What shows that, if it is there; or `for_both`, what showed it of both.
+    pub(super) async fn may_be_made(
+        &self,
+        request: Request<'_>,
+        wanted: &Wanted,
+        for_both: Option<Proof>,
+    ) -> Result<Option<Proof>, Found> {
+        let kafka = self.clusters.get(&request.pipeline.kafka.connection()).map_err(|error| not(&error))?;
+        let Some(found) = kafka.topic(&wanted.name).await.map_err(|error| not(&error))? else {
+            return Ok(None);
+        };
+        let proof = match for_both {
+            Some(proof) => proof,
+            None => claim::claim(&kafka, request, (&wanted.name, &found.topic_id)).await?,
+        };
+        match plan(wanted, Some(&found)).refusals.first() {
+            Some(refusal) => Err(Found::refused(refusal)),
+            None => Ok(Some(proof)),
+        }
     }
 
     /// What was seen a moment ago, if the question is the same.
     fn known(
         &self,
-        key: &(String, String),
+        uid: &str,
         connection: &Connection,
-        wanted: &[Wanted],
+        (wanted, marks): (&[Wanted], &Marks),
     ) -> Option<TopicsState> {
         let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let look = looked.get(key)?;
+        let look = looked.get(uid)?;
         let is_well = look.state.all().all(|topic| topic.found == Found::AsDeclared);
         let stays = if is_well { self.interval } else { AGAIN };
-        let is_same = look.connection == *connection && look.wanted == wanted && look.at.elapsed() < stays;
+        let is_same = look.connection == *connection
+            && look.wanted == wanted
+            && look.marks == *marks
+            && look.at.elapsed() < stays;
         is_same.then(|| look.state.clone())
     }
 
-    pub(in crate::controller) fn forget(&self, namespace: &str, name: &str) {
+    pub(in crate::controller) fn forget(&self, uid: &str) {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        looked.remove(&(namespace.into(), name.into()));
+        looked.remove(uid);
     }
 
-    /// Deletes the topic of transactions, if it still has this id, and then the dead-letter topic.
+    /// Deletes topics, by name and id: each if it still has its id.
     ///
     /// # Errors
     /// When Kafka does not do it.
     pub async fn delete(
         &self,
         connection: &Connection,
-        (transactions, id): (&str, &str),
-        dead_letter: &str,
+        topics: &[(String, String)],
     ) -> Result<(), kafka::Error> {
         let kafka = self.clusters.get(connection)?;
-        kafka.delete_topic(transactions, id).await?;
-        if let Some(found) = kafka.topic(dead_letter).await? {
-            kafka.delete_topic(dead_letter, &found.topic_id).await?;
+        for (topic, id) in topics {
+            kafka.delete_topic(topic, id).await?;
         }
         Ok(())
     }
 }
 
-async fn keep(kafka: &Kafka, wanted: &Wanted) -> Result<TopicState, kafka::Error> {
-    let mut found = kafka.topic(&wanted.name).await?;
+/// Makes a topic be as declared, if it can be the pipeline's. `proof` is what shows that of the topic before this one.
+async fn keep(
+    kafka: &Kafka,
+    request: Request<'_>,
+    wanted: &Wanted,
+    proof: &mut Option<Proof>,
+) -> Result<TopicState, Found> {
+    let found = kafka.topic(&wanted.name).await.map_err(|error| not(&error))?;
+    match &found {
+        Some(_) if proof.is_some_and(Proof::is_of_both) => {}
+        Some(found) => *proof = Some(claim::claim(kafka, request, (&wanted.name, &found.topic_id)).await?),
+        None => claim::new(request)?,
+    }
+    make(kafka, wanted, found).await.map_err(|error| not(&error))
+}
+
+async fn make(
+    kafka: &Kafka,
+    wanted: &Wanted,
+    mut found: Option<topic::Found>,
+) -> Result<TopicState, kafka::Error> {
     let plan = plan(wanted, found.as_ref());
     for step in &plan.steps {
         tracing::info!(

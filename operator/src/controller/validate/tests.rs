@@ -6,7 +6,7 @@ use crate::{
         fixtures::{EXAMPLES, Scene, certificate, missing},
         model::{
             MissingReference, ObjectName,
-            strimzi::{CLAIMED_NAME, CLAIMED_NAMESPACE, KafkaTopic, KafkaTopicSpec},
+            strimzi::{CLAIMED_NAME, CLAIMED_NAMESPACE, KafkaTopic, KafkaTopicSpec, allows},
         },
     },
     crd::Reason,
@@ -74,7 +74,7 @@ fn a_value_that_the_pods_could_not_use_is_refused_without_being_repeated() {
 fn a_user_of_kafka_who_may_not_be_used_is_told_with_the_annotation_that_lets_him() {
     let mut scene = Scene::example("strimzi");
     let user = ObjectName { kind: "KafkaUser", namespace: "kafka".into(), name: "fluxo".into() };
-    let refused = MissingReference::NotPermitted { user, namespace: "pagamentos".into() };
+    let refused = MissingReference::NotPermitted { what: user, namespace: "pagamentos".into() };
     scene.strimzi().user = Some(Err(refused));
     assert_eq!(
         scene.wrong(),
@@ -88,12 +88,18 @@ fn a_user_of_kafka_who_may_not_be_used_is_told_with_the_annotation_that_lets_him
 fn a_user_of_kafka_allows_the_namespaces_that_it_names_and_its_own() {
     let mut scene = Scene::example("strimzi");
     let user = &mut scene.strimzi().user.as_mut().unwrap().as_mut().unwrap().resource;
-    assert!(user.allows("pagamentos") && user.allows("kafka") && !user.allows("pag"));
+    assert!(
+        allows(&user.metadata, "pagamentos")
+            && allows(&user.metadata, "kafka")
+            && !allows(&user.metadata, "pag")
+    );
     user.metadata.annotations =
         Some([("fluxo.dev/allowed-namespaces".into(), "a, pagamentos ,b".into())].into());
-    assert!(user.allows("pagamentos") && user.allows("b") && !user.allows(""));
+    assert!(
+        allows(&user.metadata, "pagamentos") && allows(&user.metadata, "b") && !allows(&user.metadata, "")
+    );
     user.metadata.annotations = None;
-    assert!(!user.allows("pagamentos"));
+    assert!(!allows(&user.metadata, "pagamentos"));
 }
 
 /// Listeners by name, type and authentication; the last is where the brokers are.

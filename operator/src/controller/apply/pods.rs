@@ -1,4 +1,4 @@
-//! Why a Job failed, as the last of its pods told.
+//! Why a Job failed, or does not begin, as its pods tell.
 
 use fluxo_core::kit::process::{ALREADY_CLAIMED, UNREACHABLE};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
@@ -19,19 +19,20 @@ pub(super) struct Failure {
 }
 
 impl Applier {
-    /// Asks the pods of a failed Job why it failed; `None` when they are gone, or the operator may not list pods.
-    pub(super) async fn failure(&self, job: &Job) -> Result<Option<Failure>, Error> {
+    /// The pods of a Job; none when the operator may not list pods.
+    pub(super) async fn pods(&self, job: &Job) -> Result<Vec<Pod>, Error> {
         let api = Api::<Pod>::namespaced(self.client.clone(), &job.namespace().unwrap_or_default());
         let of_job = format!("batch.kubernetes.io/controller-uid={}", job.uid().unwrap_or_default());
         match api.list(&ListParams::default().labels(&of_job)).await {
-            Ok(pods) => Ok(failure(&pods.items)),
-            Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+            Ok(pods) => Ok(pods.items),
+            Err(kube::Error::Api(status)) if status.code == 403 => Ok(vec![]),
             Err(error) => Err(Error::new("listing the pods of", named(job), error)),
         }
     }
 }
 
-fn failure(pods: &[Pod]) -> Option<Failure> {
+/// Why the last pod that ended failed; `None` when none did.
+pub(super) fn failure(pods: &[Pod]) -> Option<Failure> {
     let ended = pods.iter().filter_map(|pod| {
         let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
         let ended = container.state.as_ref()?.terminated.as_ref()?;
@@ -46,6 +47,25 @@ fn failure(pods: &[Pod]) -> Option<Failure> {
     let said = last.message.as_deref().map(words).filter(|said| !said.is_empty());
     let why = said.unwrap_or_else(|| format!("it ended with exit code {}", last.exit_code));
     Some(Failure { reason, why })
+}
+
+/// Why the newest pod does not start: an image that is not there, a node that has no room.
+pub(super) fn waits(pods: &[Pod]) -> Option<String> {
+    let newest = pods.iter().max_by_key(|pod| pod.creation_timestamp())?;
+    let status = newest.status.as_ref()?;
+    let container = status.container_statuses.as_ref().and_then(|statuses| statuses.first()?.state.as_ref());
+    let container = container.and_then(|state| state.waiting.as_ref());
+    let container = container.map(|waiting| (waiting.reason.clone(), waiting.message.clone()));
+    // What each pod passes through is no reason.
+    let container = container.filter(|(reason, _)| {
+        !reason.as_deref().is_some_and(|reason| ["ContainerCreating", "PodInitializing"].contains(&reason))
+    });
+    let mut conditions = status.conditions.iter().flatten();
+    let node = conditions.find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    let node = node.map(|unscheduled| (unscheduled.reason.clone(), unscheduled.message.clone()));
+    let (reason, message) = container.or(node)?;
+    let said = [reason, message].into_iter().flatten().collect::<Vec<_>>().join(": ");
+    Some(said.chars().take(MOST).collect())
 }
 
 /// The error of the last log line; all that was said, where that is none of ours: bad settings end a process before it
@@ -93,6 +113,22 @@ mod tests {
             let told = failure(&[pod("2026-11-21T12:00:00Z", code, &log("so it is"))]).unwrap();
             assert_eq!(told, Failure { reason, why: "so it is".into() }, "{code}");
         }
+    }
+
+    #[test]
+    fn a_pod_that_does_not_start_says_why() {
+        let pod = |status: Value| serde_json::from_value::<Pod>(json!({"status": status})).unwrap();
+        let waiting = |reason: &str| {
+            pod(json!({"containerStatuses": [{
+                "name": "migrations", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"waiting": {"reason": reason, "message": "no such tag"}},
+            }]}))
+        };
+        assert_eq!(waits(&[waiting("ImagePullBackOff")]).unwrap(), "ImagePullBackOff: no such tag");
+        assert_eq!(waits(&[waiting("ContainerCreating")]), None);
+        let unscheduled = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]);
+        assert_eq!(waits(&[pod(json!({"conditions": unscheduled}))]).unwrap(), "Unschedulable");
+        assert_eq!(waits(&[]), None);
     }
 
     #[test]
