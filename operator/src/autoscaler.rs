@@ -154,7 +154,7 @@ impl Autoscaler {
 
     async fn observe(&self, target: &Target, replicas: Replicas, at: Duration) -> Observation {
         let unknown = Observation::unknown(at, replicas);
-        let kafka = match self.clusters.get(&target.connection) {
+        let kafka = match self.clusters.get(&target.connection, &target.group) {
             Ok(kafka) => kafka,
             Err(error) => return Observation { offsets: Err(error.into()), ..unknown },
         };
@@ -169,7 +169,7 @@ impl Autoscaler {
     /// How long the oldest unread record waits; `None` when unknown, or when there is none.
     async fn oldest(&self, target: &Target, observation: &Observation) -> Option<Duration> {
         let offsets = observation.offsets.as_ref().ok()?;
-        let kafka = self.clusters.get(&target.connection).ok()?;
+        let kafka = self.clusters.get(&target.connection, &target.group).ok()?;
         let oldest = kafka.oldest_unread(&target.group, &target.topic, offsets).await.ok()?;
         Some(oldest?.elapsed().unwrap_or_default())
     }

@@ -36,12 +36,14 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Prepares a connection. Brokers that are away are no error here.
+    /// Prepares a connection. Brokers that are away are no error here. `group` is one that this user may read as: the
+    /// client has its name and never joins it, nor is it asked about for that.
     ///
     /// # Errors
     /// When librdkafka cannot use the settings, for instance a certificate that is none.
-    pub fn new(connection: Connection) -> Result<Self, Error> {
-        let client = connection.client().create_with_context(Context::default()).map_err(Error::Settings)?;
+    pub fn new(connection: Connection, group: &str) -> Result<Self, Error> {
+        let client =
+            connection.client(group).create_with_context(Context::default()).map_err(Error::Settings)?;
         Ok(Self { client: Arc::new(client), connection: Arc::new(connection), timeout: TIMEOUT })
     }
 

@@ -12,16 +12,16 @@ use crate::kafka::{Connection, Error, Kafka};
 pub struct Clusters(Arc<Mutex<HashMap<Connection, Kafka>>>);
 
 impl Clusters {
-    /// The connection, made if it is not there.
+    /// The connection, made if it is not there: with the name of a `group` that its user may read as.
     ///
     /// # Errors
     /// When it cannot be made with these settings.
-    pub fn get(&self, connection: &Connection) -> Result<Kafka, Error> {
+    pub fn get(&self, connection: &Connection, group: &str) -> Result<Kafka, Error> {
         let mut clusters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kafka) = clusters.get(connection) {
             return Ok(kafka.clone());
         }
-        let kafka = Kafka::new(connection.clone())?;
+        let kafka = Kafka::new(connection.clone(), group)?;
         clusters.insert(connection.clone(), kafka.clone());
         Ok(kafka)
     }

@@ -116,7 +116,7 @@ impl Context {
                 )));
             }
         };
-        self.applier.topics.delete(&connection, &topics).await.map_err(Error::Kafka)?;
+        self.applier.topics.delete((&connection, &identity.group()), &topics).await.map_err(Error::Kafka)?;
         Ok(None)
     }
 

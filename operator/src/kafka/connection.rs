@@ -60,10 +60,13 @@ impl Connection {
     }
 
     /// The properties of a client that only asks. They hold the password: never log them.
-    pub(super) fn client(&self) -> ClientConfig {
+    pub(super) fn client(&self, group: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("client.id", "fluxo-operator")
+            // It never subscribes, so it never joins. But librdkafka (2.12) follows a null pointer when a client without a
+            // group asks for the offsets of one whose coordinator has just moved: with every restart of a broker.
+            .set("group.id", group)
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("security.protocol", self.security_protocol())
             // A broker that is away is tried again soon, and never less often than each second.
@@ -102,10 +105,9 @@ impl Connection {
 
     /// The properties of a client that reads one record of each of some partitions.
     pub(super) fn reader(&self, group: &str) -> ClientConfig {
-        let mut config = self.client();
+        let mut config = self.client(group);
         config
-            // It is assigned by hand, so it never joins the group: the name is what it may read as.
-            .set("group.id", group)
+            // It is assigned by hand, so it never joins either: the name of the group is what it may read as.
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true")
             .set("check.crcs", "true")
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn the_protocol_follows_from_what_is_given() {
         let protocol = |tls, sasl| {
-            let config = Connection { tls, sasl, ..Connection::plaintext("kafka:9092") }.client();
+            let config = Connection { tls, sasl, ..Connection::plaintext("kafka:9092") }.client("group");
             config.get("security.protocol").unwrap().to_owned()
         };
         assert_eq!(protocol(None, None), "plaintext");
@@ -190,6 +192,9 @@ mod tests {
     fn a_certificate_that_is_none_is_refused_before_anything_is_sent() {
         let tls = Some(Tls { ca: Some("no certificate".into()), client: None });
         let connection = Connection { tls, ..Connection::plaintext("127.0.0.1:1") };
-        assert!(matches!(super::super::Kafka::new(connection), Err(super::super::Error::Settings(_))));
+        assert!(matches!(
+            super::super::Kafka::new(connection, "group"),
+            Err(super::super::Error::Settings(_))
+        ));
     }
 }

@@ -13,10 +13,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The Kafka of the tests.
 fn kafka() -> Kafka {
-    Kafka::new(Connection::plaintext(fluxo_testkit::kafka())).unwrap().with_timeout(PATIENCE)
+    Kafka::new(Connection::plaintext(fluxo_testkit::kafka()), "fluxo-tests").unwrap().with_timeout(PATIENCE)
 }
 
 /// A Kafka that is not there, and is soon given up.
 fn away() -> Kafka {
-    Kafka::new(Connection::plaintext("127.0.0.1:1")).unwrap().with_timeout(Duration::from_millis(500))
+    Kafka::new(Connection::plaintext("127.0.0.1:1"), "fluxo-tests")
+        .unwrap()
+        .with_timeout(Duration::from_millis(500))
 }

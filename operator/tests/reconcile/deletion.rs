@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{PATIENCE, scene::Scene};
 
 fn kafka() -> kafka::Kafka {
-    kafka::Kafka::new(kafka::Connection::plaintext(fluxo_testkit::kafka())).unwrap()
+    kafka::Kafka::new(kafka::Connection::plaintext(fluxo_testkit::kafka()), "fluxo-tests").unwrap()
 }
 
 #[tokio::test]

@@ -66,7 +66,8 @@ async fn a_backlog_gets_listeners_in_one_write_of_the_scaler_and_loses_them_when
     write_records(&topic);
     let mut pipeline = scene.pipeline("pagamentos");
     pipeline["spec"]["kafka"]["topic"]["name"] = json!(topic.name);
-    let kafka = kafka::Kafka::new(kafka::Connection::plaintext(fluxo_testkit::kafka())).unwrap();
+    let kafka =
+        kafka::Kafka::new(kafka::Connection::plaintext(fluxo_testkit::kafka()), "fluxo-tests").unwrap();
     let there = kafka.topic(&topic.name).await.unwrap().unwrap();
     pipeline["metadata"]["annotations"] = json!({"fluxo.dev/adopt-topics": there.topic_id});
     pipeline["spec"]["kafka"]["deadLetter"] = json!({"name": scene.topic("dead-letter")});

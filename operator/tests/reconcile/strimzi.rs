@@ -129,7 +129,7 @@ pub(crate) fn beside_strimzi(scene: &Scene, name: &str) -> Value {
 }
 
 fn in_kafka() -> kafka::Kafka {
-    kafka::Kafka::new(kafka::Connection::plaintext(fluxo_testkit::kafka())).unwrap()
+    kafka::Kafka::new(kafka::Connection::plaintext(fluxo_testkit::kafka()), "fluxo-tests").unwrap()
 }
 
 #[tokio::test]

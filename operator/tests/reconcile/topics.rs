@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::{PATIENCE, scene::Scene};
 
 fn in_kafka() -> kafka::Kafka {
-    kafka::Kafka::new(kafka::Connection::plaintext(fluxo_testkit::kafka())).unwrap()
+    kafka::Kafka::new(kafka::Connection::plaintext(fluxo_testkit::kafka()), "fluxo-tests").unwrap()
 }
 
 fn client() -> ClientConfig {

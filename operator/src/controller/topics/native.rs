@@ -57,7 +57,7 @@ impl Keeper {
         }
         let (mut state, mut proof) = (TopicsState::default(), None);
         for wanted in wanted {
-            let kept = match self.clusters.get(&connection) {
+            let kept = match self.clusters.get(&connection, &pipeline.listener.group) {
                 Ok(kafka) => keep(&kafka, request, wanted, &mut proof).await,
                 Err(error) => Err(not(&error)),
             };
@@ -81,7 +81,9 @@ impl Keeper {
         wanted: &Wanted,
         for_both: Option<Proof>,
     ) -> Result<Option<Proof>, Found> {
-        let kafka = self.clusters.get(&request.pipeline.kafka.connection()).map_err(|error| not(&error))?;
+        let Request { pipeline, .. } = request;
+        let kafka = self.clusters.get(&pipeline.kafka.connection(), &pipeline.listener.group);
+        let kafka = kafka.map_err(|error| not(&error))?;
         let Some(found) = kafka.topic(&wanted.name).await.map_err(|error| not(&error))? else {
             return Ok(None);
         };
@@ -124,10 +126,10 @@ impl Keeper {
     /// When Kafka does not do it.
     pub async fn delete(
         &self,
-        connection: &Connection,
+        (connection, group): (&Connection, &str),
         topics: &[(String, String)],
     ) -> Result<(), kafka::Error> {
-        let kafka = self.clusters.get(connection)?;
+        let kafka = self.clusters.get(connection, group)?;
         for (topic, id) in topics {
             kafka.delete_topic(topic, id).await?;
         }
