@@ -177,6 +177,13 @@ mod tests {
     }
 
     #[test]
+    fn no_client_is_without_a_group_since_a_coordinator_that_moves_would_end_the_process() {
+        let connection = Connection::plaintext("kafka:9092");
+        assert_eq!(connection.client("group").get("group.id"), Some("group"));
+        assert_eq!(connection.reader("group").get("group.id"), Some("group"));
+    }
+
+    #[test]
     fn the_protocol_follows_from_what_is_given() {
         let protocol = |tls, sasl| {
             let config = Connection { tls, sasl, ..Connection::plaintext("kafka:9092") }.client("group");

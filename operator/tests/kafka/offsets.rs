@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use fluxo_operator::{
-    kafka::{Connection, Kafka},
     lag::{Offsets, TopicOffsets, Unknown},
     scaling::GroupState,
 };
@@ -13,26 +12,10 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
-    mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, Producer as _},
-    types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 
 use crate::{PATIENCE, away, kafka};
-
-#[tokio::test]
-async fn a_coordinator_that_has_just_moved_is_asked_again_and_ends_nothing() {
-    let cluster = MockCluster::new(1).unwrap();
-    cluster.create_topic("transactions", 1, 1).unwrap();
-    let connection = Connection::plaintext(cluster.bootstrap_servers());
-    let kafka = Kafka::new(connection, "group").unwrap().with_timeout(PATIENCE);
-    let moved = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR;
-    cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[moved]);
-    assert!(matches!(kafka.offsets("group", "transactions").await, Err(Unknown::Refused(_))));
-    let told =
-        eventually("it is told again", PATIENCE, async || kafka.offsets("group", "transactions").await.ok());
-    assert_eq!(told.await.partitions.len(), 1);
-}
 
 /// A group of its own for each topic.
 fn group(topic: &TestTopic) -> String {
