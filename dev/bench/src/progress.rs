@@ -1,7 +1,7 @@
 //! Where a long measurement is, on standard error: standard output has the results only.
 
 use std::{
-    fmt::Display,
+    fmt,
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -9,7 +9,7 @@ use std::{
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Says what is done, or waited for, from now on.
-pub(crate) fn say(what: impl Display) {
+pub(crate) fn say(what: fmt::Arguments<'_>) {
     eprintln!("{:6.1} s  {what}", BEGAN.elapsed().as_secs_f64());
 }
 
@@ -25,7 +25,7 @@ impl Progress {
     }
 
     /// Says how far it is, unless that was said a moment ago.
-    pub(crate) fn say(&mut self, what: impl Display) {
+    pub(crate) fn say(&mut self, what: fmt::Arguments<'_>) {
         if self.0.is_none_or(|said| said.elapsed() >= Self::EVERY) {
             self.0 = Some(Instant::now());
             say(what);

@@ -72,7 +72,7 @@ async fn at_rest(scene: &Scene, program: &std::path::Path, count: u32, rest: Dur
     look(scene, &operator, &table, "after they were made", rest).await?;
     operator.end().await?;
 
-    say("the operator is started again");
+    say(format_args!("the operator is started again"));
     let began = Instant::now();
     let operator = start().await?;
     let converged = operator.converged(count, began).await?;
