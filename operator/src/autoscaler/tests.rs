@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     crd,
     kafka::Connection,
-    scaling::{Mode, Policy},
+    scaling::{Mode, Policy, tests::POLICY},
 };
 
 const REFUSAL: &str = "deployments.apps \"payments-listener\" is forbidden";
@@ -23,17 +23,7 @@ fn target() -> Target {
         connection: Connection::plaintext("localhost:1"),
         group: "fluxo.bank.payments".into(),
         topic: "transactions".into(),
-        policy: Policy {
-            mode: Mode::Fixed(2),
-            declared: 2,
-            min_replicas: 1,
-            max_replicas: 12,
-            target_age: Duration::from_secs(5),
-            catch_up: Duration::from_mins(1),
-            max_rebalances_per_hour: 12,
-            window: Policy::WINDOW,
-            prior: Policy::PRIOR,
-        },
+        policy: Policy { mode: Mode::Fixed(2), declared: 2, ..POLICY },
         deployment: "payments-listener".into(),
         writes: true,
     }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::lag::{Offsets, Reading, TopicOffsets};
 
-const POLICY: Policy = Policy {
+pub(crate) const POLICY: Policy = Policy {
     mode: Mode::Auto,
     declared: 1,
     min_replicas: 1,

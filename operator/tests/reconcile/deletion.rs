@@ -12,6 +12,13 @@ fn kafka() -> kafka::Kafka {
     kafka::Kafka::new(kafka::Connection::plaintext(fluxo_testkit::kafka()), "fluxo-tests").unwrap()
 }
 
+/// Makes a pipeline whose topics go with it.
+async fn make_with_delete(scene: &Scene) {
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["kafka"]["deletionPolicy"] = json!("Delete");
+    scene.put::<TransactionPipeline>(pipeline).await;
+}
+
 #[tokio::test]
 async fn retain_keeps_the_topics_and_holds_the_pipeline_by_nothing() {
     let scene = Scene::start().await;
@@ -35,9 +42,7 @@ async fn retain_keeps_the_topics_and_holds_the_pipeline_by_nothing() {
 #[tokio::test]
 async fn delete_deletes_the_topics_and_then_lets_the_pipeline_go() {
     let scene = Scene::start().await;
-    let mut pipeline = scene.pipeline("pagamentos");
-    pipeline["spec"]["kafka"]["deletionPolicy"] = json!("Delete");
-    scene.put::<TransactionPipeline>(pipeline).await;
+    make_with_delete(&scene).await;
     scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
     let is_held = |pipeline: &TransactionPipeline| pipeline.finalizers() == ["fluxo.dev/topics"];
     scene.until::<TransactionPipeline>("pagamentos", "it is held", is_held).await;
@@ -55,9 +60,7 @@ async fn delete_deletes_the_topics_and_then_lets_the_pipeline_go() {
 #[tokio::test]
 async fn a_pipeline_that_retains_after_all_is_held_no_longer() {
     let scene = Scene::start().await;
-    let mut pipeline = scene.pipeline("pagamentos");
-    pipeline["spec"]["kafka"]["deletionPolicy"] = json!("Delete");
-    scene.put::<TransactionPipeline>(pipeline).await;
+    make_with_delete(&scene).await;
     let is_held = |pipeline: &TransactionPipeline| !pipeline.finalizers().is_empty();
     scene.until::<TransactionPipeline>("pagamentos", "it is held", is_held).await;
     let retain = json!({"spec": {"kafka": {"deletionPolicy": "Retain"}}});
@@ -68,9 +71,7 @@ async fn a_pipeline_that_retains_after_all_is_held_no_longer() {
 #[tokio::test]
 async fn topics_go_though_all_secrets_went_before_as_they_do_with_a_namespace() {
     let scene = Scene::start().await;
-    let mut pipeline = scene.pipeline("pagamentos");
-    pipeline["spec"]["kafka"]["deletionPolicy"] = json!("Delete");
-    scene.put::<TransactionPipeline>(pipeline).await;
+    make_with_delete(&scene).await;
     scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
     for secret in ["mysql", "keys"] {
         scene.delete::<Secret>(secret).await;
