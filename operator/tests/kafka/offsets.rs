@@ -146,7 +146,8 @@ async fn a_group_is_empty_until_somebody_joins_and_asking_is_not_joining() {
     let topic = topic(1).await;
     send(&producer(&topic), &topic, 0, 1);
     let (kafka, group) = (kafka(), group(&topic));
-    let before = kafka.group(&group).await.unwrap();
+    // A Kafka that has just started has no coordinator for the group yet.
+    let before = eventually("a coordinator", PATIENCE, async || kafka.group(&group).await.ok()).await;
     assert_eq!((before.state, before.members), (GroupState::Empty, 0));
     let offsets = offsets(&topic).await;
     kafka.oldest_unread(&group, &topic.name, &offsets).await.unwrap();

@@ -102,11 +102,7 @@ async fn what_somebody_changes_or_deletes_is_mended() {
 #[tokio::test]
 async fn what_is_not_declared_any_more_is_removed() {
     let scene = Scene::start().await;
-    gateway_api(&scene).await;
-    let mut pipeline = scene.pipeline("pagamentos");
-    pipeline["spec"]["api"]["ingress"] = json!({"host": "pagamentos.local"});
-    scene.put::<TransactionPipeline>(pipeline).await;
-    scene.until::<Ingress>("pagamentos-api", "the Ingress is made", |_| true).await;
+    make_with_ingress(&scene).await;
     scene.until::<NetworkPolicy>("pagamentos-api", "the policies are made", |_| true).await;
     let route = json!({"parentRefs": [{"name": "gateway"}]});
     let other =
@@ -128,11 +124,7 @@ async fn what_is_not_declared_any_more_is_removed() {
 #[tokio::test]
 async fn a_way_in_from_outside_goes_only_once_the_other_one_is_there() {
     let scene = Scene::start().await;
-    gateway_api(&scene).await;
-    let mut pipeline = scene.pipeline("pagamentos");
-    pipeline["spec"]["api"]["ingress"] = json!({"host": "pagamentos.local"});
-    scene.put::<TransactionPipeline>(pipeline).await;
-    scene.until::<Ingress>("pagamentos-api", "the Ingress is made", |_| true).await;
+    make_with_ingress(&scene).await;
     scene.operator().middle.rule(|asked| {
         let is_refused = asked.is_write() && asked.is_of("httproutes");
         if is_refused { Fate::Answered(422, "Invalid") } else { Fate::Passes }
@@ -184,8 +176,17 @@ async fn the_same_name_in_two_namespaces_is_two_pipelines() {
     assert!(group(&scene.namespace.name).await && group(&other.name).await);
 }
 
+/// Makes a pipeline with an Ingress, where a route can follow it.
+async fn make_with_ingress(scene: &Scene) {
+    gateway_api(scene).await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["api"]["ingress"] = json!({"host": "pagamentos.local"});
+    scene.put::<TransactionPipeline>(pipeline).await;
+    scene.until::<Ingress>("pagamentos-api", "the Ingress is made", |_| true).await;
+}
+
 /// Installs as much of the Gateway API as a route needs, where nobody has.
-async fn gateway_api(scene: &Scene) {
+pub(crate) async fn gateway_api(scene: &Scene) {
     let definitions = Api::<CustomResourceDefinition>::all(scene.client.clone());
     let name = "httproutes.gateway.networking.k8s.io";
     let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});

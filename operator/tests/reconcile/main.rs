@@ -3,6 +3,7 @@
 //! There are no nodes, so pods stay pending: what must be ready is said to be by the tests themselves.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod changes;
 mod children;
 mod deletion;
 mod middle;

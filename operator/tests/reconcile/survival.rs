@@ -1,6 +1,9 @@
 //! What an operator does when the API server, the way to it, or another operator is away.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 use fluxo_operator::crd::TransactionPipeline;
 use fluxo_testkit::{Link, eventually};
@@ -163,6 +166,22 @@ async fn what_the_api_server_does_not_take_at_first_is_sent_again() {
     });
     let _operator = scene.operate_over(None, middle, &[NO_RESYNC]).await;
     scene.make("pagamentos").await;
+    scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
+    mends(&scene).await;
+}
+
+#[tokio::test]
+async fn a_storm_of_conflicts_is_outlasted_and_gets_ever_fewer_requests() {
+    let scene = Scene::start_with(&[NO_RESYNC]).await;
+    let middle = &scene.operator().middle;
+    middle.rule(|asked| if asked.is_write() { Fate::Answered(409, "Conflict") } else { Fate::Passes });
+    let began = Instant::now();
+    scene.make("pagamentos").await;
+    let tries = || middle.writes().iter().filter(|asked| asked.is_of("networkpolicies")).count();
+    eventually("four passes stop there", PATIENCE, async || (tries() >= 4).then_some(())).await;
+    // They were 0.5, 1 and 2 s apart.
+    assert!(began.elapsed() >= Duration::from_secs(3), "{:?}", began.elapsed());
+    middle.rule(|_| Fate::Passes);
     scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
     mends(&scene).await;
 }
