@@ -45,6 +45,10 @@ enum Only {
 }
 
 impl process::Settings for Running {
+    /// It waits for the API server and Kafka nearly all of the time, and each further one takes memory. Kafka is asked on
+    /// threads of their own, besides.
+    const WORKERS: Option<usize> = Some(1);
+
     fn run(&self) -> &RunSettings {
         let Only::Run(settings) = &self.command;
         &settings.run

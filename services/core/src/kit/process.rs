@@ -29,6 +29,9 @@ pub struct Ended {
 
 /// Settings of a service: what it runs with, and what its process runs in.
 pub trait Settings: Parser {
+    /// How many threads work on its tasks; `None` for one for each CPU.
+    const WORKERS: Option<usize> = None;
+
     /// The part that every process has.
     fn run(&self) -> &RunSettings;
 
@@ -57,7 +60,11 @@ pub fn main<S: Settings>(
         failed(&error);
         return ExitCode::from(BAD_SETTINGS);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = S::WORKERS {
+        runtime.worker_threads(workers);
+    }
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&anyhow::Error::new(error).context("cannot start the runtime")),
     };
