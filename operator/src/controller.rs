@@ -10,6 +10,7 @@ pub mod dereference;
 mod events;
 mod failure;
 pub mod model;
+pub mod secrets;
 pub mod status;
 pub mod topics;
 pub mod validate;
@@ -41,6 +42,7 @@ use crate::{
 use apply::{Applier, Children, Ledger, Migration, Outcome};
 use dereference::BesideStrimzi;
 use model::{Dereferenced, Identity, Installation};
+use secrets::Secrets;
 use status::{Facts, Phase, Writer};
 
 /// How long one pass over a pipeline may take: an API server that is silent must not hold a place for ever.
@@ -122,6 +124,7 @@ impl Context {
             client: client.clone(),
             children: parts.children,
             metrics: metrics.clone(),
+            secrets: Secrets::new(client.clone()),
             ledger: parts.ledger,
             retries: apply::Retries::default(),
             topics: topics::Keeper::new(parts.clusters, resync),
@@ -149,6 +152,7 @@ impl Context {
         self.board.keys().iter().filter(|key| !is_there(&key.uid)).for_each(|key| self.forget(key));
         self.status.keep(is_there);
         self.applier.ledger.keep(is_there);
+        self.applier.secrets.retain(is_there);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.retain(|key, _| is_there(&key.uid));
     }
@@ -178,6 +182,8 @@ pub async fn reconcile(pipeline: Arc<TransactionPipeline>, context: Arc<Context>
         failures.remove(&Key::of(&pipeline));
     }
     if let Err(error) = &done {
+        // What is wrong may be mended in one of them.
+        context.applier.secrets.forget(&Key::of(&pipeline));
         context.tell(&pipeline, error).await;
     }
     done
@@ -227,10 +233,10 @@ impl Context {
     /// The five steps.
     async fn keep(&self, pipeline: &TransactionPipeline, identity: &Identity) -> Result<Action, Error> {
         // dereference (asks the API server)
-        let found =
-            dereference::dereference(&self.client, &self.beside_strimzi, pipeline, self.partitions(pipeline));
+        let known = (&self.beside_strimzi, &self.applier.secrets);
+        let found = dereference::dereference(&self.client, known, pipeline, self.partitions(pipeline));
         let found = found.map_err(Error::Dereference);
-        // Not watched either, and asked for at once: a pass at rest takes as long as one question.
+        // Not watched either, and asked for at once: the first pass takes as long as one question.
         let copy = self.applier.copy(pipeline, identity).map_err(Error::Apply);
         let (found, copy) = Box::pin(async { try_join!(found, copy) }).await?;
         let cluster = found.strimzi.as_ref().and_then(|strimzi| strimzi.kafka.as_ref().ok()?.status.as_ref());
@@ -244,7 +250,7 @@ impl Context {
                 let there = self.applier.observe(identity).await.map_err(Error::Apply)?;
                 let next = if wrong.iter().any(is_unwatched) { AGAIN.min(self.resync) } else { self.resync };
                 self.say(pipeline, &Phase::Wrong(wrong), &there, cluster_id.as_deref()).await?;
-                return Ok(Action::requeue(next));
+                return Ok(self.again(identity, next));
             }
         };
 
@@ -256,8 +262,10 @@ impl Context {
         let owner = |topic_id: &str| self.owner(pipeline, topic_id);
         let request =
             topics::Request { pipeline: &validated, marks: &marks, rival: rival.as_ref(), owner: &owner };
-        let applied =
-            Box::pin(self.applier.apply(identity, request, prepared, copy)).await.map_err(Error::Apply)?;
+        let mut taken = vec![];
+        let applied = Box::pin(self.applier.apply(request, prepared, copy, &mut taken)).await;
+        events::publish_taken(&self.recorder, pipeline, &taken).await;
+        let applied = applied.map_err(Error::Apply)?;
         if applied.topics.is_of_another() {
             self.board.pause(&Key::of(pipeline));
         } else {
@@ -266,7 +274,7 @@ impl Context {
 
         // status (pure, and one request)
         self.say(pipeline, &Phase::Kept, &applied, cluster_id.as_deref()).await?;
-        Ok(Action::requeue(self.next(&applied)))
+        Ok(self.again(identity, self.next(&applied)))
     }
 
     /// Says what there is, if it is not what was said before.
@@ -382,6 +390,14 @@ impl Context {
     fn oldest(&self, is: impl Fn(&TransactionPipeline) -> bool) -> Option<Identity> {
         let found = self.pipelines.iter().flat_map(|store| store.state_filter(&is));
         found.min_by_key(|pipeline| age(pipeline)).and_then(|oldest| Identity::of(&oldest))
+    }
+
+    /// Looks at all again after a time. What is wrong may be mended in a Secret, so those are read anew then.
+    fn again(&self, identity: &Identity, after: Duration) -> Action {
+        if after < self.resync {
+            self.applier.secrets.forget(&identity.key());
+        }
+        Action::requeue(after)
     }
 
     /// When all is looked at again though nothing is known to have changed.

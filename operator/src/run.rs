@@ -44,7 +44,7 @@ use watches::Watches;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the API server may be silent on a connection, watches included: these ask anew sooner. It is how long it
 /// takes to find out that a connection leads nowhere, so that with the time until the next try it stays below 10 s.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(7);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 /// What comes within this is one reason to look at a pipeline.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How often it is looked which pipelines are gone.
@@ -198,6 +198,8 @@ impl Process {
             resync: self.settings.operator_resync,
             concurrency: self.settings.operator_concurrency,
         }));
+        let (routes, secrets) = (watches.routes.clone(), context.applier.secrets.clone());
+        tasks.spawn(secrets.watch(self.settings.operator_resync, move |pipeline| routes.send(pipeline)));
         let autoscaler = Autoscaler {
             client: self.client.clone(),
             deployments: watches.children.deployments.clone(),

@@ -8,7 +8,7 @@ use fluxo_core::settings::{RunSettings, duration};
 
 /// The least of the lag interval: each turn asks Kafka, and a timer of nothing would end the process.
 const LAG_INTERVAL_LEAST: Duration = Duration::from_millis(50);
-/// The least of the resync: each asks the API server and Kafka about every pipeline.
+/// The least of the resync: each asks the API server for the Secrets, and Kafka for the topics, of every pipeline.
 const RESYNC_LEAST: Duration = Duration::from_secs(1);
 
 /// What `operator run` runs with.

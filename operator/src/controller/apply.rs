@@ -16,11 +16,12 @@ use std::{
 };
 
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
-use kube::{Api, Client, Resource, ResourceExt as _, api::GetParams};
+use kube::{Client, Resource, ResourceExt as _};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     model::{Applied, Identity, ObjectName, Prepared, Resources},
+    secrets::Secrets,
     topics::{self, TopicsState},
 };
 use crate::{autoscaler::Key, crd::TransactionPipeline, metrics::Metrics};
@@ -92,14 +93,15 @@ pub struct Applier {
     pub children: Children,
     /// Writes are counted here.
     pub metrics: Metrics,
+    /// The Secrets of pipelines, as they were last read.
+    pub secrets: Secrets,
     pub(super) ledger: Ledger,
     pub(super) retries: Retries,
     pub(super) topics: topics::Keeper,
 }
 
 impl Applier {
-    /// The copy of what Strimzi keeps, as the API server's own cache has it. It is looked for by its name, since Secrets
-    /// are not watched; a pipeline that is not beside Strimzi has none.
+    /// The copy of what Strimzi keeps, as it was last read or written; a pipeline that is not beside Strimzi has none.
     ///
     /// # Errors
     /// When the API server does not answer.
@@ -107,39 +109,46 @@ impl Applier {
         &self,
         pipeline: &TransactionPipeline,
         identity: &Identity,
-    ) -> Result<Option<Secret>, Error> {
+    ) -> Result<Option<Arc<Secret>>, Error> {
         if pipeline.spec.kafka.strimzi.is_none() {
             return Ok(None);
         }
         let (namespace, name) = (&identity.namespace, identity.kafka_secret());
-        let api = Api::<Secret>::namespaced(self.client.clone(), namespace);
-        match api.get_with(&name, &GetParams::any()).await {
-            Ok(copy) => Ok(Some(copy)),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-            Err(error) => Err(Error::new("reading", Named::new("Secret", namespace, &name), error)),
-        }
+        let copy = self.secrets.of(pipeline).get(namespace, &name, None).await;
+        copy.map_err(|error| Error::new("reading", Named::new("Secret", namespace, &name), error))
     }
 
-    /// Makes the API server and Kafka have what was built. `copy` is the [copy](Self::copy) that there is.
+    /// Makes the API server and Kafka have what was built. `copy` is the [copy](Self::copy) that there is. What is done to
+    /// topics without Strimzi is added to `taken`, also when the pass then comes to no end.
     ///
     /// # Errors
     /// When the API server does not answer. What was applied until then stays.
     pub async fn apply(
         &self,
-        identity: &Identity,
         topics: topics::Request<'_>,
         prepared: Resources<Prepared>,
-        copy: Option<Secret>,
+        mut copy: Option<Arc<Secret>>,
+        taken: &mut Vec<topics::Taken>,
     ) -> Result<Outcome, Error> {
+        let identity = &topics.pipeline.identity;
         let mut pass = Pass { applier: self, identity, problems: vec![] };
         let mut outcome = Outcome::default();
         let now = &mut outcome.resources;
 
         now.network_policies = pass.all(&self.children.network_policies, &prepared.network_policies).await?;
         if let Some(wanted) = &prepared.kafka_secret {
-            now.kafka_secret = pass.as_it_is(copy.clone().map(Arc::new), wanted).await?;
+            if copy.is_none() {
+                // Somebody may have made one of that name since it was looked for.
+                copy = self.asked(wanted).await?;
+            }
+            now.kafka_secret = pass.as_it_is(copy.clone(), wanted).await?;
+            if let Some(copy) = &now.kafka_secret {
+                self.secrets.wrote(&identity.key(), copy);
+            }
         }
-        outcome.topics = self.topics.keep(self, topics, &prepared).await?;
+        let (topics, done) = self.topics.keep(self, topics, &prepared).await?;
+        outcome.topics = topics;
+        taken.extend(done);
         now.disruption_budgets =
             pass.all(&self.children.disruption_budgets, &prepared.disruption_budgets).await?;
         now.service = pass.one(&self.children.services, prepared.service.as_ref()).await?;
@@ -172,8 +181,8 @@ impl Applier {
         let all_are_new = may_roll_out && are_new(&now.listener) && are_new(&now.api);
         now.ingress = pass.one(&self.children.ingresses, prepared.ingress.as_ref()).await?;
         now.http_route = pass.one(&self.children.http_routes, prepared.http_route.as_ref()).await?;
-        let is_exposed = now.ingress.is_some() >= prepared.ingress.is_some()
-            && now.http_route.is_some() >= prepared.http_route.is_some();
+        let is_exposed = now.ingress.is_some() == prepared.ingress.is_some()
+            && now.http_route.is_some() == prepared.http_route.is_some();
         pass.remove_what_is_not_wanted(&prepared, is_exposed).await?;
         // Until then a pod from before may need it to start again.
         if all_are_new {
@@ -214,6 +223,7 @@ impl Applier {
 
     /// Forgets a pipeline that is gone.
     pub(super) fn forget(&self, pipeline: &Key) {
+        self.secrets.forget(pipeline);
         self.retries.forget(&pipeline.namespace, &pipeline.name);
         self.topics.forget(&pipeline.uid);
     }
@@ -292,13 +302,15 @@ impl Pass<'_> {
     async fn remove_unwanted_copy(
         &self,
         prepared: &Resources<Prepared>,
-        copy: Option<Secret>,
+        copy: Option<Arc<Secret>>,
     ) -> Result<(), Error> {
-        let is_ours = |copy: &Secret| is_owned_by(copy, &self.identity.uid);
-        match copy.filter(is_ours).filter(|_| prepared.kafka_secret.is_none()) {
-            Some(copy) => self.applier.delete(&copy).await,
-            None => Ok(()),
+        let is_unwanted =
+            |copy: &Arc<Secret>| prepared.kafka_secret.is_none() && is_owned_by(&**copy, &self.identity.uid);
+        if let Some(copy) = copy.filter(is_unwanted) {
+            self.applier.delete(&*copy).await?;
+            self.applier.secrets.forget(&self.identity.key());
         }
+        Ok(())
     }
 
     async fn orphans<K: Object>(&self, seen: &children::Seen<K>, wanted: &[String]) -> Result<(), Error> {

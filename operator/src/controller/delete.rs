@@ -76,6 +76,7 @@ impl Context {
         if let Some(waits) = waits.map_err(PassError::Delete)? {
             let there = self.applier.observe(identity).await.map_err(PassError::Apply)?;
             self.say(pipeline, &Phase::Deleting(waits), &there, None).await?;
+            self.applier.secrets.forget(&key);
             return Ok(Action::requeue(AGAIN));
         }
         let others = pipeline.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned();
@@ -127,8 +128,8 @@ impl Context {
         pipeline: &TransactionPipeline,
         identity: &Identity,
     ) -> Result<Result<Connection, String>, Error> {
-        let found =
-            dereference::dereference(&self.client, &self.beside_strimzi, pipeline, self.partitions(pipeline));
+        let known = (&self.beside_strimzi, &self.applier.secrets);
+        let found = dereference::dereference(&self.client, known, pipeline, self.partitions(pipeline));
         let found = Box::pin(found).await.map_err(Error::Dereference)?;
         Ok(validate::way_to_kafka(pipeline, identity, &found).or_else(|wrong| {
             let before = self.board.connection(&Key::of(pipeline));

@@ -3,14 +3,15 @@
 //! What is not there, or may not be read, is an answer. An API server that does not answer is an error: then nothing is
 //! known, and nothing is done.
 //!
-//! Strimzi's resources are taken as watches saw them, so that a pass at rest asks for Secrets only. A watch may be
-//! behind: that something is not there, or is another's, is therefore never concluded from it, but asked for.
+//! Strimzi's resources are taken as watches saw them and [`Secrets`] as they were last read, so that a pass at rest asks
+//! nobody. Both may be behind: that something is not there, or is another's, is therefore never concluded from them, but
+//! asked for.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 use futures::{TryFutureExt as _, future::OptionFuture, future::try_join_all, try_join};
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
-use kube::{Api, Client, Resource, ResourceExt as _, api::GetParams};
+use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -19,6 +20,7 @@ use super::{
         Dereferenced, MissingReference, ObjectName, Reference, SecretData, Strimzi, User, named_secrets,
         strimzi::{self, Kafka, KafkaTopic, KafkaUser, allows},
     },
+    secrets::{Secrets, SecretsOf},
 };
 use crate::crd::{self, TransactionPipeline};
 
@@ -47,16 +49,16 @@ pub struct Error {
 /// When the API server does not answer.
 pub async fn dereference(
     client: &Client,
-    seen: &BesideStrimzi,
+    (seen, secrets): (&BesideStrimzi, &Secrets),
     pipeline: &TransactionPipeline,
     partitions: BTreeMap<String, u32>,
 ) -> Result<Dereferenced, Error> {
-    let namespace = pipeline.namespace().unwrap_or_default();
-    let secrets = named_secrets(&pipeline.spec)
-        .into_iter()
-        .map(|name| secret(client, &namespace, name).map_ok(move |secret| (name.to_owned(), secret)));
+    let (namespace, kept) = (pipeline.namespace().unwrap_or_default(), &secrets.of(pipeline));
+    let secrets = named_secrets(&pipeline.spec).into_iter().map(|name| {
+        secret(client, kept, (&namespace, name), None).map_ok(move |read| (name.to_owned(), read))
+    });
     let strimzi = pipeline.spec.kafka.strimzi.as_ref();
-    let strimzi = strimzi.map(|named| beside_strimzi(client, seen, pipeline, named));
+    let strimzi = strimzi.map(|named| beside_strimzi(client, (seen, kept), pipeline, named));
     let (secrets, strimzi) = try_join!(try_join_all(secrets), transposed(strimzi))?;
     Ok(Dereferenced { secrets: secrets.into_iter().collect(), strimzi, partitions })
 }
@@ -67,7 +69,7 @@ async fn transposed<T>(future: Option<impl Future<Output = Result<T, Error>>>) -
 
 async fn beside_strimzi(
     client: &Client,
-    seen: &BesideStrimzi,
+    (seen, secrets): (&BesideStrimzi, &SecretsOf<'_>),
     pipeline: &TransactionPipeline,
     named: &crd::Strimzi,
 ) -> Result<Strimzi, Error> {
@@ -88,11 +90,12 @@ async fn beside_strimzi(
             Ok(topic.ok().map(|topic| (name, topic)))
         }
     });
-    let user = named.user.as_deref().map(|name| user(client, seen, &own, (namespace, name)));
+    let user = named.user.as_deref().map(|name| user(client, (seen, secrets), &own, (namespace, name)));
     let ca = strimzi::ca_secret(&named.cluster);
+    let version = seen.kafkas.get(namespace, &named.cluster).and_then(|kafka| kafka.resource_version());
     let (kafka, ca, user, topics) = try_join!(
         cluster(client, seen, &own, (namespace, named)),
-        secret(client, namespace, &ca),
+        secret(client, secrets, (namespace, &ca), version),
         transposed(user),
         try_join_all(topics),
     )?;
@@ -106,36 +109,47 @@ async fn cluster(
     pipeline_namespace: &str,
     (namespace, named): (&str, &crd::Strimzi),
 ) -> Result<Reference<Kafka>, Error> {
-    let allows = |kafka: &Kafka| named.user.is_some() || allows(&kafka.metadata, pipeline_namespace);
-    let kafka = seen.kafkas.get(namespace, &named.cluster).filter(|kafka| allows(kafka));
-    let kafka = seen_or_asked(client, kafka, (namespace, &named.cluster)).await?;
-    Ok(kafka.and_then(|kafka| {
-        let what = ObjectName { kind: "Kafka", namespace: namespace.into(), name: named.cluster.clone() };
-        let not = MissingReference::NotPermitted { what, namespace: pipeline_namespace.into() };
-        if allows(&kafka) { Ok(kafka) } else { Err(not) }
-    }))
+    let kafka = seen.kafkas.get(namespace, &named.cluster);
+    if named.user.is_some() {
+        return seen_or_asked(client, kafka, (namespace, &named.cluster)).await;
+    }
+    permitted(client, kafka, (namespace, &named.cluster), pipeline_namespace).await
 }
 
 /// A user, and its Secret if its owner lets pipelines of this namespace be it.
 async fn user(
     client: &Client,
-    seen: &BesideStrimzi,
+    (seen, secrets): (&BesideStrimzi, &SecretsOf<'_>),
     pipeline_namespace: &str,
     (namespace, name): (&str, &str),
 ) -> Result<Reference<User>, Error> {
     let user = seen.users.get(namespace, name);
-    let user = user.filter(|user| allows(&user.metadata, pipeline_namespace));
-    let resource = match seen_or_asked(client, user, (namespace, name)).await? {
+    let resource = match permitted(client, user, (namespace, name), pipeline_namespace).await? {
         Ok(resource) => resource,
         Err(missing) => return Ok(Err(missing)),
     };
-    if !allows(&resource.metadata, pipeline_namespace) {
-        let what = ObjectName { kind: "KafkaUser", namespace: namespace.into(), name: name.into() };
-        let namespace = pipeline_namespace.into();
-        return Ok(Err(MissingReference::NotPermitted { what, namespace }));
-    }
-    let secret = secret(client, namespace, resource.secret_name()).await?;
+    let version = resource.resource_version();
+    let secret = secret(client, secrets, (namespace, resource.secret_name()), version).await?;
     Ok(Ok(User { resource, secret }))
+}
+
+/// An object of Strimzi's, if its owner lets pipelines of this namespace use it.
+async fn permitted<K>(
+    client: &Client,
+    seen: Option<Arc<K>>,
+    (namespace, name): (&str, &str),
+    pipeline_namespace: &str,
+) -> Result<Reference<K>, Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Kind + Clone + DeserializeOwned + Debug,
+{
+    let allows = |object: &K| allows(object.meta(), pipeline_namespace);
+    let object = seen_or_asked(client, seen.filter(|seen| allows(seen)), (namespace, name)).await?;
+    Ok(object.and_then(|object| {
+        let what = ObjectName { kind: K::KIND, namespace: namespace.into(), name: name.into() };
+        let not = MissingReference::NotPermitted { what, namespace: pipeline_namespace.into() };
+        if allows(&object) { Ok(object) } else { Err(not) }
+    }))
 }
 
 /// An object as a watch saw it, or else as the API server says.
@@ -153,14 +167,18 @@ where
     }
 }
 
-/// A Secret as the API server's own cache has it, which is what watches tell of everything else, and what pods get. Only
-/// whether it is not there is a question to etcd.
-async fn secret(client: &Client, namespace: &str, name: &str) -> Result<Reference<SecretData>, Error> {
-    let api = Api::<Secret>::namespaced(client.clone(), namespace);
-    match api.get_with(name, &GetParams::any()).await {
-        Ok(secret) => Ok(Ok(secret.into())),
+/// A Secret as it was last read. Only whether it is not there is a question to etcd. `beside` is the version of Strimzi's
+/// resource that it goes with.
+async fn secret(
+    client: &Client,
+    secrets: &SecretsOf<'_>,
+    (namespace, name): (&str, &str),
+    beside: Option<String>,
+) -> Result<Reference<SecretData>, Error> {
+    match secrets.get(namespace, name, beside).await {
+        Ok(Some(secret)) => Ok(Ok((&*secret).into())),
         // Whatever it is, it is told by the other question.
-        Err(_) => Ok(get::<Secret>(client, namespace, name).await?.map(SecretData::from)),
+        Ok(None) | Err(_) => Ok(get::<Secret>(client, namespace, name).await?.map(|secret| (&secret).into())),
     }
 }
 
@@ -234,8 +252,9 @@ mod tests {
         serde_json::from_value(json!({"metadata": metadata, "spec": {}})).unwrap()
     }
 
-    /// What is asked of an API server that has nothing, when watches saw these topics and the Kafka of the examples.
-    async fn asked(pipeline: &TransactionPipeline, topics: [KafkaTopic; 2]) -> Vec<String> {
+    /// What two passes ask of an API server that has nothing but Secrets, when watches saw these topics and the Kafka of
+    /// the examples.
+    async fn asked(pipeline: &TransactionPipeline, topics: [KafkaTopic; 2]) -> [Vec<String>; 2] {
         let Strimzi { kafka, user, .. } = Scene::example("strimzi").found.strimzi.unwrap();
         let (mut kafka, mut user) = (kafka.unwrap(), user.unwrap().unwrap().resource);
         kafka.metadata.namespace = Some("kafka".into());
@@ -247,19 +266,24 @@ mod tests {
             tower::service_fn(move |request: Request<Body>| {
                 let path = request.uri().path().to_owned();
                 noted.lock().unwrap().push(path.rsplit("/namespaces/").next().unwrap().to_owned());
-                let status = json!({"status": "Failure", "code": 404, "reason": "NotFound", "message": ""});
-                let answer =
-                    Response::builder().status(404).body(Body::from(status.to_string().into_bytes()));
+                let (code, body) = if path.contains("/secrets/") {
+                    (200, json!({"metadata": {}}))
+                } else {
+                    (404, json!({"status": "Failure", "code": 404, "reason": "NotFound", "message": ""}))
+                };
+                let answer = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
                 std::future::ready(answer)
             }),
             "default",
         );
-        Box::pin(dereference(&client, &seen, pipeline, BTreeMap::new())).await.unwrap();
-        let mut asked = asked.lock().unwrap().clone();
-        asked.sort();
-        // What is not in the API server's cache is asked of etcd, too.
-        asked.dedup();
-        asked
+        let secrets = Secrets::new(client.clone());
+        let mut passes = [vec![], vec![]];
+        for pass in &mut passes {
+            Box::pin(dereference(&client, (&seen, &secrets), pipeline, BTreeMap::new())).await.unwrap();
+            *pass = std::mem::take(&mut *asked.lock().unwrap());
+            pass.sort();
+        }
+        passes
     }
 
     fn settled() -> TransactionPipeline {
@@ -279,18 +303,22 @@ mod tests {
     ];
 
     #[tokio::test]
-    async fn at_rest_only_secrets_are_asked_for() {
+    async fn the_first_pass_asks_for_secrets_only_and_at_rest_nobody_is_asked() {
         let topics = ["transactions", "transactions.dlq"].map(|name| topic(name, "pagamentos"));
-        assert_eq!(asked(&settled(), topics).await, SECRETS);
+        let [first, second] = asked(&settled(), topics).await;
+        assert_eq!(first, SECRETS);
+        assert_eq!(second, [""; 0]);
     }
 
     #[tokio::test]
     async fn a_topic_that_was_seen_as_anothers_or_before_a_change_is_asked_for() {
         let topics = || [topic("transactions", "pagamentos"), topic("transactions.dlq", "other")];
-        let of_another = asked(&settled(), topics()).await;
-        assert_eq!(of_another[0], "kafka/kafkatopics/transactions.dlq");
-        assert_eq!(of_another[1..], SECRETS);
+        let [first, second] = asked(&settled(), topics()).await;
+        assert_eq!(first[0], "kafka/kafkatopics/transactions.dlq");
+        assert_eq!(first[1..], SECRETS);
+        assert_eq!(second, ["kafka/kafkatopics/transactions.dlq"]);
         let changed = TransactionPipeline { status: None, ..settled() };
-        assert_eq!(asked(&changed, topics()).await[0], "kafka/kafkatopics/transactions");
+        let both = ["kafka/kafkatopics/transactions", "kafka/kafkatopics/transactions.dlq"];
+        assert_eq!(asked(&changed, topics()).await[1], both);
     }
 }

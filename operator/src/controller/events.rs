@@ -1,4 +1,5 @@
-//! Events: one when a condition turns, and one when the number of listeners is changed. Never one for what stays.
+//! Events: one when a condition turns, one when the number of listeners is changed, and one for what was done to a topic
+//! without Strimzi. Never one for what stays.
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
@@ -6,20 +7,38 @@ use kube::{
     runtime::events::{Event, EventType, Recorder},
 };
 
+use super::topics::Taken;
 use crate::crd::{PipelineStatus, Reason, TransactionPipeline};
 
 /// What an event may say at most.
 const NOTE_MOST: usize = 1_000;
 
-/// Tells what turned. Events are for people: one that cannot be written stops nothing.
+/// Tells what turned.
 pub(super) async fn publish(
     recorder: &Recorder,
     pipeline: &TransactionPipeline,
     before: Option<&PipelineStatus>,
     after: &PipelineStatus,
 ) {
+    write(recorder, pipeline, turned(before, after)).await;
+}
+
+/// Tells what was done to topics: who has changed one by hand sees that it was changed back.
+pub(super) async fn publish_taken(recorder: &Recorder, pipeline: &TransactionPipeline, taken: &[Taken]) {
+    let event = |taken: &Taken| Event {
+        type_: EventType::Normal,
+        reason: taken.reason().into(),
+        note: Some(note(&taken.to_string())),
+        action: "TopicsReady".into(),
+        secondary: None,
+    };
+    write(recorder, pipeline, taken.iter().map(event).collect()).await;
+}
+
+/// Events are for people: one that cannot be written stops nothing.
+async fn write(recorder: &Recorder, pipeline: &TransactionPipeline, events: Vec<Event>) {
     let reference: ObjectReference = pipeline.object_ref(&());
-    for event in turned(before, after) {
+    for event in events {
         if let Err(error) = recorder.publish(&event, &reference).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "an event was not written");
         }
@@ -73,10 +92,14 @@ fn of_condition(condition: &Condition) -> Event {
     Event {
         type_: if is_calm { EventType::Normal } else { EventType::Warning },
         reason: condition.reason.clone(),
-        note: Some(condition.message.chars().take(NOTE_MOST).collect()),
+        note: Some(note(&condition.message)),
         action: condition.type_.clone(),
         secondary: None,
     }
+}
+
+fn note(text: &str) -> String {
+    text.chars().take(NOTE_MOST).collect()
 }
 
 #[cfg(test)]

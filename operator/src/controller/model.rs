@@ -173,9 +173,9 @@ impl SecretData {
     }
 }
 
-impl From<Secret> for SecretData {
-    fn from(secret: Secret) -> Self {
-        Self(secret.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect())
+impl From<&Secret> for SecretData {
+    fn from(secret: &Secret) -> Self {
+        Self(secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone())).collect())
     }
 }
 

@@ -18,7 +18,10 @@ use super::{
     apply::{Applier, Error, Named},
     model::{Identity, Prepared, Resources, ValidatedPipeline, strimzi::KafkaTopic},
 };
-use crate::{crd, kafka::topic::Refusal};
+use crate::{
+    crd,
+    kafka::topic::{Refusal, Step},
+};
 
 pub use claim::Marks;
 pub use native::Keeper;
@@ -54,6 +57,15 @@ pub struct TopicState {
     pub found: Found,
 }
 
+/// What the operator itself did to a topic, so that it is as declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The topic's name.
+    pub topic: String,
+    /// What was done.
+    pub step: Step,
+}
+
 /// Whether a topic is as declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -84,10 +96,10 @@ impl Keeper {
         applier: &Applier,
         request: Request<'_>,
         prepared: &Resources<Prepared>,
-    ) -> Result<TopicsState, Error> {
+    ) -> Result<(TopicsState, Vec<Taken>), Error> {
         let topics = &request.pipeline.topics;
-        let mut state = if topics.strimzi.is_some() {
-            beside_strimzi::keep(applier, request, &prepared.kafka_topics).await?
+        let (mut state, taken) = if topics.strimzi.is_some() {
+            (beside_strimzi::keep(applier, request, &prepared.kafka_topics).await?, vec![])
         } else {
             self.keep_native(request, &prepared.native_topics).await
         };
@@ -97,7 +109,7 @@ impl Keeper {
         {
             *found = Found::refused(refused);
         }
-        Ok(state)
+        Ok((state, taken))
     }
 }
 
@@ -117,6 +129,35 @@ impl TopicsState {
     fn put(&mut self, pipeline: &ValidatedPipeline, topic: &str, state: TopicState) {
         let is_transactions = topic == pipeline.topics.transactions.name;
         *(if is_transactions { &mut self.transactions } else { &mut self.dead_letter }) = Some(state);
+    }
+}
+
+impl Taken {
+    /// The reason of its event.
+    pub const fn reason(&self) -> &'static str {
+        match self.step {
+            Step::Create => "TopicCreated",
+            Step::Grow { .. } => "TopicGrown",
+            Step::Configure(_) => "TopicConfigured",
+        }
+    }
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "topic {}: ", self.topic)?;
+        match &self.step {
+            Step::Create => f.write_str("made as declared"),
+            Step::Grow { to } => write!(f, "has {to} partitions now"),
+            Step::Configure(drift) => {
+                for (number, (key, drift)) in drift.iter().enumerate() {
+                    let (separator, found) =
+                        (if number == 0 { "" } else { ", " }, drift.found.as_deref().unwrap_or("not known"));
+                    write!(f, "{separator}{key} was {found} and is {} as declared", drift.declared)?;
+                }
+                Ok(())
+            }
+        }
     }
 }
 

@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 
 use fluxo_operator::{
-    controller::model::HttpRoute,
+    controller::model,
     crd::{self, TransactionPipeline},
 };
 use fluxo_testkit::eventually;
-use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, networking::v1::Ingress};
+use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, networking::v1};
 use kube::{
-    Api, Resource, ResourceExt as _,
+    Resource, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams},
 };
 use serde_json::{Value, json};
+
+use Child::{Api, HttpRoute, Ingress, Listener, Migrations};
 
 use crate::{PATIENCE, children::gateway_api, scene::Scene};
 
@@ -55,155 +57,143 @@ const ELSEWHERE: [(&str, &str); 18] = [
     ("paused", "children.rs"),
 ];
 
+/// In this order, one upon the other.
 fn changes() -> Vec<Change> {
-    use Child::{Api, HttpRoute, Ingress, Listener, Migrations};
+    [of_api(), of_listeners(), of_pods(), of_mysql(), of_the_rest()].concat()
+}
 
-    let both = |part: &str| vec![(Api, part.to_owned()), (Listener, part.to_owned())];
-    let only = |child: Child, parts: &[&str]| parts.iter().map(|part| (child, (*part).to_owned())).collect();
-    let variable = |name: &str, value: &str| format!(r#"{{"name":"{name}","value":"{value}"}}"#);
-    let connections = |number: &str| variable("FLUXO_DATABASE_MAX_CONNECTIONS", number);
-    let user = |child: Child, secret: &str| {
-        only(
-            child,
-            &[
-                &format!(r#""secretKeyRef":{{"key":"user","name":"{secret}"}}"#),
-                &format!(r#"{{"items":[{{"key":"pass","path":"password"}}],"name":"{secret}"}}"#),
-            ],
-        )
-    };
-    let user_of = |secret: &str| json!({"secret": secret, "usernameKey": "user", "passwordKey": "pass"});
-    let brokers = format!("{0},{0}", fluxo_testkit::kafka());
-    let of_mysql = |change: Value| json!({"mysql": change});
-    let of_pods = |change: Value| json!({"podTemplate": change});
-    let node = json!({"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "Exists"}]}]});
-
+fn of_api() -> Vec<Change> {
+    let api = |change: Value, part: &str| (json!({"api": change}), only(Api, &[part]));
+    let ingress = |change: Value, part: &str| (json!({"api": {"ingress": change}}), only(Ingress, &[part]));
+    let route = |change: Value, part: &str| (json!({"api": change}), only(HttpRoute, &[part]));
     vec![
-        (json!({"api": {"replicas": 3}}), only(Api, &[r#""replicas":3"#])),
-        (json!({"api": {"resources": {"limits": {"memory": "300Mi"}}}}), only(Api, &["300Mi"])),
-        (json!({"api": {"auth": {"secret": "other-keys"}}}), only(Api, &[r#""name":"other-keys""#])),
-        (json!({"api": {"auth": {"key": "other.json"}}}), only(Api, &[r#""key":"other.json""#])),
-        (
-            json!({"api": {"auth": {"mode": "None", "secret": null}}}),
-            only(Api, &[&variable("FLUXO_API_AUTH", "none")]),
+        api(json!({"replicas": 3}), r#""replicas":3"#),
+        api(json!({"resources": {"limits": {"memory": "300Mi"}}}), "300Mi"),
+        api(json!({"auth": {"secret": "other-keys"}}), r#""name":"other-keys""#),
+        api(json!({"auth": {"key": "other.json"}}), r#""key":"other.json""#),
+        api(json!({"auth": {"mode": "None", "secret": null}}), &variable("FLUXO_API_AUTH", "none")),
+        ingress(json!({"host": "a.example"}), r#""host":"a.example""#),
+        ingress(json!({"className": "internal"}), r#""ingressClassName":"internal""#),
+        ingress(json!({"annotations": {"example.com/body": "1m"}}), r#""example.com/body":"1m""#),
+        ingress(json!({"tls": {"secret": "certificate"}}), r#""secretName":"certificate""#),
+        route(
+            json!({"ingress": null, "httpRoute": {"parentRefs": [{"name": "gateway"}]}}),
+            r#""name":"gateway""#,
         ),
-        (json!({"api": {"ingress": {"host": "a.example"}}}), only(Ingress, &[r#""host":"a.example""#])),
-        (
-            json!({"api": {"ingress": {"className": "internal"}}}),
-            only(Ingress, &[r#""ingressClassName":"internal""#]),
+        route(json!({"httpRoute": {"hostnames": ["b.example"]}}), r#""hostnames":["b.example"]"#),
+    ]
+}
+
+fn of_listeners() -> Vec<Change> {
+    let listener = |change: Value, part: &str| (json!({"listener": change}), only(Listener, &[part]));
+    vec![
+        listener(json!({"resources": {"limits": {"memory": "400Mi"}}}), "400Mi"),
+        listener(json!({"replicas": 2, "scaling": {"mode": "Fixed"}}), r#""replicas":2"#),
+        listener(json!({"scaling": {"mode": "Auto", "minReplicas": 3}}), r#""replicas":3"#),
+    ]
+}
+
+fn of_pods() -> Vec<Change> {
+    let pods = |change: Value, part: &str| (json!({"podTemplate": change}), both(part));
+    let zones = json!({"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "Exists"}]}]});
+    let racks = json!({"topologyKey": "rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"});
+    vec![
+        pods(
+            json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": zones}}}),
+            r#""key":"zone""#,
         ),
-        (
-            json!({"api": {"ingress": {"annotations": {"example.com/body": "1m"}}}}),
-            only(Ingress, &[r#""example.com/body":"1m""#]),
+        pods(json!({"annotations": {"example.com/a": "b"}}), r#""example.com/a":"b""#),
+        pods(json!({"extraEnv": [{"name": "FLUXO_LOG", "value": "debug"}]}), &variable("FLUXO_LOG", "debug")),
+        pods(json!({"labels": {"cost-centre": "7"}}), r#""cost-centre":"7""#),
+        pods(json!({"nodeSelector": {"disk": "fast"}}), r#""nodeSelector":{"disk":"fast"}"#),
+        pods(json!({"priorityClassName": "money"}), r#""priorityClassName":"money""#),
+        pods(json!({"serviceAccountName": "fluxo"}), r#""serviceAccountName":"fluxo""#),
+        pods(
+            json!({"tolerations": [{"key": "money", "operator": "Exists"}]}),
+            r#"{"key":"money","operator":"Exists"}"#,
         ),
-        (
-            json!({"api": {"ingress": {"tls": {"secret": "certificate"}}}}),
-            only(Ingress, &[r#""secretName":"certificate""#]),
-        ),
-        (
-            json!({"api": {"ingress": null, "httpRoute": {"parentRefs": [{"name": "gateway"}]}}}),
-            only(HttpRoute, &[r#""name":"gateway""#]),
-        ),
-        (
-            json!({"api": {"httpRoute": {"hostnames": ["b.example"]}}}),
-            only(HttpRoute, &[r#""hostnames":["b.example"]"#]),
-        ),
-        (json!({"listener": {"resources": {"limits": {"memory": "400Mi"}}}}), only(Listener, &["400Mi"])),
-        (
-            json!({"listener": {"replicas": 2, "scaling": {"mode": "Fixed"}}}),
-            only(Listener, &[r#""replicas":2"#]),
-        ),
-        (
-            json!({"listener": {"scaling": {"mode": "Auto", "minReplicas": 3}}}),
-            only(Listener, &[r#""replicas":3"#]),
-        ),
-        (
-            of_pods(
-                json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": node}}}),
-            ),
-            both(r#""key":"zone""#),
-        ),
-        (of_pods(json!({"annotations": {"example.com/a": "b"}})), both(r#""example.com/a":"b""#)),
-        (
-            of_pods(json!({"extraEnv": [{"name": "FLUXO_LOG", "value": "debug"}]})),
-            both(&variable("FLUXO_LOG", "debug")),
-        ),
-        (of_pods(json!({"labels": {"cost-centre": "7"}})), both(r#""cost-centre":"7""#)),
-        (of_pods(json!({"nodeSelector": {"disk": "fast"}})), both(r#""nodeSelector":{"disk":"fast"}"#)),
-        (of_pods(json!({"priorityClassName": "money"})), both(r#""priorityClassName":"money""#)),
-        (of_pods(json!({"serviceAccountName": "fluxo"})), both(r#""serviceAccountName":"fluxo""#)),
-        (
-            of_pods(json!({"tolerations": [{"key": "money", "operator": "Exists"}]})),
-            both(r#"{"key":"money","operator":"Exists"}"#),
-        ),
-        (
-            of_pods(json!({"topologySpreadConstraints": [
-                {"topologyKey": "rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"},
-            ]})),
-            both(r#""topologyKey":"rack""#),
-        ),
-        (of_mysql(json!({"host": "moved"})), both("@moved:3306/")),
-        (of_mysql(json!({"port": 3307})), both("@moved:3307/")),
+        pods(json!({"topologySpreadConstraints": [racks]}), r#""topologyKey":"rack""#),
+    ]
+}
+
+fn of_mysql() -> Vec<Change> {
+    let mysql = |change: Value, seen: Vec<(Child, String)>| (json!({"mysql": change}), seen);
+    let connections = |number: &str| only(Api, &[&variable("FLUXO_DATABASE_MAX_CONNECTIONS", number)]);
+    let tls = json!({"mode": "VerifyCa", "caSecret": {"name": "ca"}});
+    vec![
+        mysql(json!({"host": "moved"}), both("@moved:3306/")),
+        mysql(json!({"port": 3307}), both("@moved:3307/")),
         // Of each pod of the api, with one more in a rollout: (90 - 4 listeners × 4) / 4, and (90 - 2 × 4) / 4.
-        (of_mysql(json!({"maxConnections": 90})), only(Api, &[&connections("18")])),
-        (
-            json!({"listener": {"scaling": {"minReplicas": 1, "maxReplicas": 1}}}),
-            only(Api, &[&connections("20")]),
-        ),
-        (
-            of_mysql(json!({"tls": {"mode": "VerifyCa", "caSecret": {"name": "ca"}}})),
-            both(&variable("FLUXO_DATABASE_TLS", "verify-ca")),
-        ),
-        (
-            of_mysql(json!({"tls": {"caSecret": {"key": "other.crt"}}})),
+        mysql(json!({"maxConnections": 90}), connections("18")),
+        (json!({"listener": {"scaling": {"minReplicas": 1, "maxReplicas": 1}}}), connections("20")),
+        mysql(json!({"tls": tls}), both(&variable("FLUXO_DATABASE_TLS", "verify-ca"))),
+        mysql(
+            json!({"tls": {"caSecret": {"key": "other.crt"}}}),
             both(r#"{"items":[{"key":"other.crt","path":"ca.crt"}],"name":"ca"}"#),
         ),
-        (
-            of_mysql(json!({"credentials": user_of("mysql-all")})),
-            [user(Api, "mysql-all"), user(Listener, "mysql-all")].concat(),
-        ),
-        (of_mysql(json!({"apiCredentials": user_of("mysql-api")})), user(Api, "mysql-api")),
-        (
-            of_mysql(json!({"listenerCredentials": user_of("mysql-listener")})),
-            user(Listener, "mysql-listener"),
-        ),
-        (
-            json!({"kafka": {"bootstrapServers": brokers}}),
+        mysql(json!({"credentials": user("all")}), [of_user(Api, "all"), of_user(Listener, "all")].concat()),
+        mysql(json!({"apiCredentials": user("api")}), of_user(Api, "api")),
+        mysql(json!({"listenerCredentials": user("listener")}), of_user(Listener, "listener")),
+    ]
+}
+
+fn of_the_rest() -> Vec<Change> {
+    let image = |change: Value, seen: Vec<(Child, String)>| (json!({"image": change}), seen);
+    let kafka = |change: Value, seen: Vec<(Child, String)>| (json!({"kafka": change}), seen);
+    let brokers = format!("{0},{0}", fluxo_testkit::kafka());
+    let sasl = json!({"mechanism": "SCRAM-SHA-256", "credentials": user("kafka")});
+    let by_sasl = only(Listener, &[&variable("FLUXO_KAFKA_SASL_MECHANISM", "scram-sha-256")]);
+    let migrations = json!({"migrate": "Auto", "migrationCredentials": user("migrations")});
+    vec![
+        kafka(
+            json!({"bootstrapServers": brokers}),
             both(&variable("FLUXO_KAFKA_BOOTSTRAP_SERVERS", &brokers)),
         ),
-        (json!({"image": {"pullPolicy": "Always"}}), both(r#""imagePullPolicy":"Always""#)),
-        (
-            json!({"image": {"pullSecrets": ["registry"]}}),
-            both(r#""imagePullSecrets":[{"name":"registry"}]"#),
-        ),
+        image(json!({"pullPolicy": "Always"}), both(r#""imagePullPolicy":"Always""#)),
+        image(json!({"pullSecrets": ["registry"]}), both(r#""imagePullSecrets":[{"name":"registry"}]"#)),
         // From here on the api waits for listeners of the new image, which no node runs.
-        (
-            json!({"image": {"repository": "registry.example/fluxo"}}),
+        image(
+            json!({"repository": "registry.example/fluxo"}),
             only(Listener, &[r#""image":"registry.example/fluxo-listener:"#]),
         ),
-        (json!({"image": {"tag": "9.8.7"}}), only(Listener, &[r#":9.8.7""#])),
+        image(json!({"tag": "9.8.7"}), only(Listener, &[r#":9.8.7""#])),
         // From here on the operator itself cannot come to Kafka, which takes neither.
-        (
-            json!({"kafka": {"sasl": {"mechanism": "SCRAM-SHA-256", "credentials": user_of("kafka")}}}),
-            [
-                user(Listener, "kafka"),
-                only(Listener, &[&variable("FLUXO_KAFKA_SASL_MECHANISM", "scram-sha-256")]),
-            ]
-            .concat(),
-        ),
-        (
-            json!({"kafka": {"tls": {"caSecret": {"name": "ca", "key": "other.crt"}}}}),
+        kafka(json!({"sasl": sasl}), [of_user(Listener, "kafka"), by_sasl].concat()),
+        kafka(
+            json!({"tls": {"caSecret": {"name": "ca", "key": "other.crt"}}}),
             only(Listener, &["FLUXO_KAFKA_CA_FILE"]),
         ),
-        (
-            json!({"kafka": {"tls": {"certificateSecret": "certificate"}}}),
+        kafka(
+            json!({"tls": {"certificateSecret": "certificate"}}),
             only(Listener, &["FLUXO_KAFKA_CERTIFICATE_FILE"]),
         ),
         // And from here on pods wait for a Job, which no node runs either.
-        (
-            of_mysql(json!({"migrate": "Auto", "migrationCredentials": user_of("mysql-migrations")})),
-            user(Migrations, "mysql-migrations"),
-        ),
+        (json!({"mysql": migrations}), of_user(Migrations, "migrations")),
     ]
+}
+
+fn only(child: Child, parts: &[&str]) -> Vec<(Child, String)> {
+    parts.iter().map(|part| (child, (*part).to_owned())).collect()
+}
+
+fn both(part: &str) -> Vec<(Child, String)> {
+    vec![(Api, part.to_owned()), (Listener, part.to_owned())]
+}
+
+fn variable(name: &str, value: &str) -> String {
+    format!(r#"{{"name":"{name}","value":"{value}"}}"#)
+}
+
+/// How a pipeline names a user, whose name and password have other keys than by default.
+fn user(secret: &str) -> Value {
+    json!({"secret": secret, "usernameKey": "user", "passwordKey": "pass"})
+}
+
+/// Where that is seen.
+fn of_user(child: Child, secret: &str) -> Vec<(Child, String)> {
+    let name = format!(r#""secretKeyRef":{{"key":"user","name":"{secret}"}}"#);
+    let password = format!(r#"{{"items":[{{"key":"pass","path":"password"}}],"name":"{secret}"}}"#);
+    only(child, &[&name, &password])
 }
 
 #[tokio::test]
@@ -215,7 +205,7 @@ async fn each_field_can_be_changed_and_the_change_is_seen() {
     scene.secret("other-keys", &[("keys.json", "{}"), ("other.json", "{}")]).await;
     scene.secret("ca", &[("ca.crt", certificate), ("other.crt", certificate)]).await;
     scene.secret("certificate", &[("tls.crt", certificate), ("tls.key", key)]).await;
-    for user in ["mysql-all", "mysql-api", "mysql-listener", "mysql-migrations", "kafka"] {
+    for user in ["all", "api", "listener", "migrations", "kafka"] {
         scene.secret(user, &[("user", "fluxo"), ("pass", "geheim")]).await;
     }
     scene.make("pagamentos").await;
@@ -258,7 +248,9 @@ async fn texts(scene: &Scene, seen: &[(Child, String)]) -> Vec<String> {
         let api = Api::<DynamicObject>::namespaced_with(scene.client.clone(), &scene.namespace.name, &kind);
         let mut found = api.list(&ListParams::default()).await.unwrap().items;
         found.retain(|object| object.name_any().starts_with(name));
-        found.iter_mut().for_each(|object| object.metadata.managed_fields = None);
+        for object in &mut found {
+            object.metadata.managed_fields = None;
+        }
         texts.push(serde_json::to_string(&found).unwrap());
     }
     texts
@@ -274,8 +266,8 @@ impl Child {
             Self::Api => (kind::<Deployment>(), "pagamentos-api"),
             Self::Listener => (kind::<Deployment>(), "pagamentos-listener"),
             Self::Migrations => (kind::<Job>(), "pagamentos-migrations"),
-            Self::Ingress => (kind::<Ingress>(), "pagamentos-api"),
-            Self::HttpRoute => (kind::<HttpRoute>(), "pagamentos-api"),
+            Self::Ingress => (kind::<v1::Ingress>(), "pagamentos-api"),
+            Self::HttpRoute => (kind::<model::HttpRoute>(), "pagamentos-api"),
         }
     }
 }

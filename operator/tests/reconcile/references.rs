@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 use kube::{ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 
-use crate::scene::Scene;
+use crate::scene::{NO_RESYNC, Scene};
 
 #[tokio::test]
 async fn a_missing_secret_is_named_and_nothing_is_torn_down() {
@@ -52,12 +52,22 @@ async fn a_value_that_pods_read_replaces_them_once_and_any_other_does_not() {
 }
 
 #[tokio::test]
+async fn a_secret_without_what_is_needed_is_read_anew_until_it_is_there() {
+    let scene = Scene::start_with(&[NO_RESYNC]).await;
+    scene.secret("user", &[("username", "fluxo")]).await;
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["mysql"]["credentials"]["secret"] = json!("user");
+    scene.put::<TransactionPipeline>(pipeline).await;
+    let message = scene.until_said("pagamentos", "Ready", "False", "ReferenceInvalid").await;
+    assert!(message.contains(&format!("Secret {}/user", scene.namespace.name)), "{message}");
+    scene.secret("user", &[("username", "fluxo"), ("password", "geheim")]).await;
+    scene.until::<Deployment>("pagamentos-listener", "the listeners are made", |_| true).await;
+}
+
+#[tokio::test]
 async fn pods_wait_for_the_migration_and_come_when_it_is_done() {
     let scene = Scene::start().await;
-    let mut pipeline = scene.pipeline("pagamentos");
-    pipeline["spec"]["mysql"]["migrate"] = json!("Auto");
-    scene.put::<TransactionPipeline>(pipeline).await;
-    scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
+    migrates(&scene).await;
     assert!(scene.api::<Deployment>().get_opt("pagamentos-listener").await.unwrap().is_none());
     let jobs = scene.api::<Job>().list(&ListParams::default()).await.unwrap();
     assert_eq!(jobs.items.len(), 1);
@@ -69,10 +79,7 @@ async fn pods_wait_for_the_migration_and_come_when_it_is_done() {
 #[tokio::test]
 async fn a_failed_migration_keeps_the_pods_from_before() {
     let scene = Scene::start().await;
-    let mut pipeline = scene.pipeline("pagamentos");
-    pipeline["spec"]["mysql"]["migrate"] = json!("Auto");
-    scene.put::<TransactionPipeline>(pipeline).await;
-    scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
+    migrates(&scene).await;
     finish(&scene, json!({"phase": "Succeeded"})).await;
     let made = scene.until::<Deployment>("pagamentos-api", "the api is made", |_| true).await;
     scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"image": {"tag": "2.0.0"}}})).await;
@@ -87,15 +94,9 @@ async fn a_failed_migration_keeps_the_pods_from_before() {
 #[tokio::test]
 async fn a_migration_that_does_not_start_says_why_and_goes_with_its_image() {
     let scene = Scene::start().await;
-    let mut pipeline = scene.pipeline("pagamentos");
-    pipeline["spec"]["mysql"]["migrate"] = json!("Auto");
-    scene.put::<TransactionPipeline>(pipeline).await;
-    scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
+    migrates(&scene).await;
     let waiting = json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}});
-    let container = json!({
-        "name": "migrations", "image": "image", "imageID": "", "ready": false, "restartCount": 0, "state": waiting,
-    });
-    finish(&scene, json!({"containerStatuses": [container]})).await;
+    finish(&scene, json!({"containerStatuses": [container(&waiting)]})).await;
     let is_said = |pipeline: &TransactionPipeline| {
         let conditions = pipeline.status.iter().flat_map(|status| &status.conditions);
         let mut messages = conditions.map(|condition| &condition.message);
@@ -115,10 +116,7 @@ async fn a_migration_that_does_not_start_says_why_and_goes_with_its_image() {
 #[tokio::test]
 async fn a_database_that_is_anothers_is_told_with_its_owner_and_the_pods_from_before_go_on() {
     let scene = Scene::start().await;
-    let mut pipeline = scene.pipeline("pagamentos");
-    pipeline["spec"]["mysql"]["migrate"] = json!("Auto");
-    scene.put::<TransactionPipeline>(pipeline).await;
-    scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
+    migrates(&scene).await;
     finish(&scene, json!({"phase": "Succeeded"})).await;
     let made = scene.until::<Deployment>("pagamentos-api", "the api is made", |_| true).await;
     scene.change::<TransactionPipeline>("pagamentos", json!({"spec": {"mysql": {"host": "moved"}}})).await;
@@ -141,13 +139,25 @@ async fn a_database_that_is_anothers_is_told_with_its_owner_and_the_pods_from_be
     .await;
 }
 
+/// Makes a pipeline whose schema a Job brings up to date, and waits for the Job.
+async fn migrates(scene: &Scene) {
+    let mut pipeline = scene.pipeline("pagamentos");
+    pipeline["spec"]["mysql"]["migrate"] = json!("Auto");
+    scene.put::<TransactionPipeline>(pipeline).await;
+    scene.until_said("pagamentos", "Migrated", "False", "Migrating").await;
+}
+
 /// How a pod is that ended with an exit code, and with these last lines of its log.
 fn failed(exit_code: u8, message: &str) -> Value {
     let terminated = json!({"terminated": {"exitCode": exit_code, "message": message}});
-    let container = json!({
-        "name": "migrations", "image": "image", "imageID": "", "ready": false, "restartCount": 0, "state": terminated,
-    });
-    json!({"phase": "Failed", "containerStatuses": [container]})
+    json!({"phase": "Failed", "containerStatuses": [container(&terminated)]})
+}
+
+/// How the container of a Job's pod is.
+fn container(state: &Value) -> Value {
+    json!({
+        "name": "migrations", "image": "image", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+    })
 }
 
 /// Ends the pods of Jobs that wait for a node, as a node does.

@@ -8,7 +8,8 @@ use fluxo_operator::{
     },
 };
 use fluxo_testkit::eventually;
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
+use kube::api::ListParams;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
@@ -154,6 +155,15 @@ async fn drift_of_what_is_declared_is_mended_and_what_is_not_is_left_alone() {
         let config = found().await.config;
         let value = |key: &str| config[key].value.clone();
         (value("retention.ms") == "2592000000" && value("segment.ms") == "3600000").then_some(())
+    })
+    .await;
+    eventually("it is shown", PATIENCE, async || {
+        let events = scene.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+        let told = format!(
+            "topic {}: retention.ms was 1000 and is 2592000000 as declared",
+            scene.topic("transactions")
+        );
+        events.iter().any(|event| event.note.as_deref() == Some(&*told)).then_some(())
     })
     .await;
 }

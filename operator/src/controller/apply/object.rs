@@ -42,6 +42,12 @@ impl Applier {
             return Ok(Some(seen));
         }
         // What is not labelled as ours is not watched, and may be there.
+        self.asked(wanted).await
+    }
+
+    /// What the API server has under an object's name.
+    pub(super) async fn asked<K: Object>(&self, wanted: &K) -> Result<Option<Arc<K>>, Error> {
+        let what = named(wanted);
         let found = Api::<K>::namespaced(self.client.clone(), &what.namespace).get_opt(&what.name).await;
         Ok(found.map_err(|error| Error::new("reading", what, error))?.map(Arc::new))
     }

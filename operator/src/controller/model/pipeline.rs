@@ -5,6 +5,7 @@ use kube::Resource;
 
 use super::Hidden;
 use crate::{
+    autoscaler::Key,
     crd::{self, TransactionPipeline},
     kafka::{self, SaslMechanism, topic},
 };
@@ -204,6 +205,11 @@ impl Identity {
             name: metadata.name.clone()?,
             uid: metadata.uid.clone()?,
         })
+    }
+
+    /// By what else it is known.
+    pub fn key(&self) -> Key {
+        Key { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() }
     }
 
     /// Name of the object that something of the pipeline has, such as `api`: at most 22 characters longer than its own.

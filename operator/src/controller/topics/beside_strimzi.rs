@@ -2,7 +2,7 @@
 
 use kube::{Api, ResourceExt as _};
 
-use super::{Found, Request, TopicState, TopicsState, claim::Proof};
+use super::{Found, Request, TopicState, TopicsState};
 use crate::{
     controller::{
         apply::{Applier, Error, Named, Problem},
@@ -25,16 +25,9 @@ pub(super) async fn keep(
         let namespace = wanted.namespace().unwrap_or_default();
         if seen.get(&namespace, &wanted.name_any()).is_none() {
             // Strimzi would take a topic that Kafka has already, whosever it is, and change it.
-            match applier
-                .topics
-                .may_be_made(request, topic, proof.filter(|proof: &Proof| proof.is_of_both()))
-                .await
-            {
-                Ok(shown) => proof = shown,
-                Err(found) => {
-                    state.put(pipeline, &topic.name, TopicState { id: None, found });
-                    break;
-                }
+            if let Err(found) = applier.topics.may_be_made(request, topic, &mut proof).await {
+                state.put(pipeline, &topic.name, TopicState { id: None, found });
+                break;
             }
         }
         let there = applier.there(seen, wanted).await?;

@@ -76,13 +76,14 @@ pub(super) async fn claim(
     request: Request<'_>,
     (topic, id): (&str, &str),
 ) -> Result<Proof, Found> {
-    if let Some(Proof::Known) = request.marks.show(id) {
+    let shown = request.marks.show(id);
+    if shown == Some(Proof::Known) {
         return Ok(Proof::Known);
     }
     if let Some(Identity { namespace, name, .. }) = (request.owner)(id) {
         return Err(Found::ClaimedBy { namespace, name });
     }
-    if let Some(shown) = request.marks.show(id) {
+    if let Some(shown) = shown {
         return Ok(shown);
     }
     let offsets = kafka.offsets(&request.pipeline.listener.group, topic).await;

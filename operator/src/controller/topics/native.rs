@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Found, Marks, Request, TopicState, TopicsState,
+    Found, Marks, Request, Taken, TopicState, TopicsState,
     claim::{self, Proof},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     crd,
     kafka::{
         self, Connection, Kafka,
-        topic::{self, Step, Wanted, plan},
+        topic::{self, Wanted, plan},
     },
 };
 
@@ -48,17 +48,21 @@ impl Keeper {
         Self { clusters, interval, looked: Arc::default() }
     }
 
-    pub(super) async fn keep_native(&self, request: Request<'_>, wanted: &[Wanted]) -> TopicsState {
+    pub(super) async fn keep_native(
+        &self,
+        request: Request<'_>,
+        wanted: &[Wanted],
+    ) -> (TopicsState, Vec<Taken>) {
         let Request { pipeline, marks, .. } = request;
         let uid = pipeline.identity.uid.as_str();
         let connection = pipeline.kafka.connection();
         if let Some(state) = self.known(uid, &connection, (wanted, marks)) {
-            return state;
+            return (state, vec![]);
         }
-        let (mut state, mut proof) = (TopicsState::default(), None);
+        let (mut state, mut proof, mut taken) = (TopicsState::default(), None, vec![]);
         for wanted in wanted {
             let kept = match self.clusters.get(&connection, &pipeline.listener.group) {
-                Ok(kafka) => keep(&kafka, request, wanted, &mut proof).await,
+                Ok(kafka) => keep(&kafka, request, wanted, &mut proof, &mut taken).await,
                 Err(error) => Err(not(&error)),
             };
             let kept = kept.unwrap_or_else(|found| TopicState { id: None, found });
@@ -70,31 +74,22 @@ impl Keeper {
         let (wanted, marks) = (wanted.into(), marks.clone());
         let look = Look { at: Instant::now(), connection, wanted, marks, state: state.clone() };
         self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.into(), look);
-        state
+        (state, taken)
     }
 
     /// Whether a topic may be made by somebody who would take one that is there already: there is none, or it is the
-    /// pipeline's and has what is declared. What shows that, if it is there; or `for_both`, what showed it of both.
+    /// pipeline's and has what is declared. `proof` is as for [`find`].
     pub(super) async fn may_be_made(
         &self,
         request: Request<'_>,
         wanted: &Wanted,
-        for_both: Option<Proof>,
-    ) -> Result<Option<Proof>, Found> {
+        proof: &mut Option<Proof>,
+    ) -> Result<(), Found> {
         let Request { pipeline, .. } = request;
         let kafka = self.clusters.get(&pipeline.kafka.connection(), &pipeline.listener.group);
         let kafka = kafka.map_err(|error| not(&error))?;
-        let Some(found) = kafka.topic(&wanted.name).await.map_err(|error| not(&error))? else {
-            return Ok(None);
-        };
-        let proof = match for_both {
-            Some(proof) => proof,
-            None => claim::claim(&kafka, request, (&wanted.name, &found.topic_id)).await?,
-        };
-        match plan(wanted, Some(&found)).refusals.first() {
-            Some(refusal) => Err(Found::refused(refusal)),
-            None => Ok(Some(proof)),
-        }
+        let Some(found) = find(&kafka, request, wanted, proof).await? else { return Ok(()) };
+        plan(wanted, Some(&found)).refusals.first().map_or(Ok(()), |refusal| Err(Found::refused(refusal)))
     }
 
     /// What was seen a moment ago, if the question is the same.
@@ -137,36 +132,47 @@ impl Keeper {
     }
 }
 
-/// Makes a topic be as declared, if it can be the pipeline's. `proof` is what shows that of the topic before this one.
+/// Makes a topic be as declared, if it can be the pipeline's.
 async fn keep(
     kafka: &Kafka,
     request: Request<'_>,
     wanted: &Wanted,
     proof: &mut Option<Proof>,
+    taken: &mut Vec<Taken>,
 ) -> Result<TopicState, Found> {
+    let found = find(kafka, request, wanted, proof).await?;
+    make(kafka, wanted, found, taken).await.map_err(|error| not(&error))
+}
+
+/// What Kafka has of a topic that is the pipeline's, or can become it. `proof` is what shows that of the topic before
+/// this one, and then of this one.
+async fn find(
+    kafka: &Kafka,
+    request: Request<'_>,
+    wanted: &Wanted,
+    proof: &mut Option<Proof>,
+) -> Result<Option<topic::Found>, Found> {
     let found = kafka.topic(&wanted.name).await.map_err(|error| not(&error))?;
     match &found {
         Some(_) if proof.is_some_and(Proof::is_of_both) => {}
         Some(found) => *proof = Some(claim::claim(kafka, request, (&wanted.name, &found.topic_id)).await?),
         None => claim::new(request)?,
     }
-    make(kafka, wanted, found).await.map_err(|error| not(&error))
+    Ok(found)
 }
 
 async fn make(
     kafka: &Kafka,
     wanted: &Wanted,
     mut found: Option<topic::Found>,
+    taken: &mut Vec<Taken>,
 ) -> Result<TopicState, kafka::Error> {
     let plan = plan(wanted, found.as_ref());
-    for step in &plan.steps {
-        tracing::info!(
-            kafka.topic = wanted.name,
-            step = step_name(step),
-            ?step,
-            "a topic is made as it is declared"
-        );
-        kafka.take(step, wanted).await?;
+    for step in plan.steps {
+        kafka.take(&step, wanted).await?;
+        let step = Taken { topic: wanted.name.clone(), step };
+        tracing::info!(kafka.topic = step.topic, step = step.reason(), "{step}");
+        taken.push(step);
     }
     if found.is_none() {
         found = kafka.topic(&wanted.name).await?;
@@ -180,14 +186,6 @@ async fn make(
         None => Found::AsDeclared,
     };
     Ok(TopicState { id, found })
-}
-
-const fn step_name(step: &Step) -> &'static str {
-    match step {
-        Step::Create => "create",
-        Step::Grow { .. } => "grow",
-        Step::Configure(_) => "configure",
-    }
 }
 
 fn not(error: &kafka::Error) -> Found {
