@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{autoscaler::Key, crd::TransactionPipeline, metrics::Metrics};
 
-pub use children::{Children, Seen};
+pub use children::{Child, Children, Seen};
 pub(super) use children::{image, is_rolled_out};
 pub use migration::Migration;
 pub(super) use migration::Retries;

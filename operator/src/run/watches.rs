@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::Process;
 use crate::{
     controller::{
-        apply::{Children, Object, Seen},
+        apply::{Child, Children, Ledger, Object, Seen},
         dereference::BesideStrimzi,
         model::strimzi::{ALLOWED_NAMESPACES, CLAIMED_NAME, Kafka, KafkaTopic, KafkaUser},
         topics::claim::ADOPTS,
@@ -76,18 +76,18 @@ impl Watches {
             namespaces.iter().map(|namespace| starter.pipelines(namespace.as_deref())).collect();
         let children = Children {
             // To watch them would take the right to read all of them: they are read one by one, by their names.
-            kafka_topics: starter.children(&kafka_namespaces, CLAIMED_NAME, claimed_by),
-            network_policies: starter.children(&namespaces, OWNED, owned_by),
-            jobs: starter.children(&namespaces, OWNED, owned_by),
-            disruption_budgets: starter.children(&namespaces, OWNED, owned_by),
-            deployments: starter.children(&namespaces, OWNED, owned_by),
-            services: starter.children(&namespaces, OWNED, owned_by),
-            ingresses: starter.children(&namespaces, OWNED, owned_by),
-            http_routes: starter.children(&namespaces, OWNED, owned_by),
+            kafka_topics: starter.topics(&kafka_namespaces),
+            network_policies: starter.children(&namespaces),
+            jobs: starter.children(&namespaces),
+            disruption_budgets: starter.children(&namespaces),
+            deployments: starter.children(&namespaces),
+            services: starter.children(&namespaces),
+            ingresses: starter.children(&namespaces),
+            http_routes: starter.children(&namespaces),
         };
-        let of_kafkas = Watch { labels: None, prune: prune_kafka, is_news: is_another_kafka };
+        let of_kafkas = Watch { labels: None, prune: prune_kafka, is_news: is_another_kafka, child: None };
         let kafkas = starter.named(&kafka_namespaces, &stores, &of_kafkas, |named| Some(&named.cluster));
-        let of_users = Watch { labels: None, prune: prune_user, is_news: is_another_user };
+        let of_users = Watch { labels: None, prune: prune_user, is_news: is_another_user, child: None };
         let users = starter.named(&kafka_namespaces, &stores, &of_users, |named| named.user.as_deref());
         let beside_strimzi = BesideStrimzi { kafkas, users, topics: children.kafka_topics.clone() };
         let routes = starter.routes;
@@ -113,25 +113,35 @@ struct Watch<K> {
     prune: fn(&mut K),
     /// Whether anything is to be done because one became the other.
     is_news: fn(&K, &K) -> bool,
+    /// How a child is noted, of which only a part is kept.
+    child: Option<Noted<K>>,
 }
+
+/// Who notes how an object is, and what drops the rest of it then.
+type Noted<K> = (Ledger, fn(&mut K));
 
 impl Starter<'_> {
     /// Watches pipelines. One is due when somebody changes what it is to be, not when its status is written.
     fn pipelines(&mut self, namespace: Option<&str>) -> Store<TransactionPipeline> {
-        let watch = Watch { labels: None, prune, is_news: is_declared_anew };
+        let watch = Watch { labels: None, prune, is_news: is_declared_anew, child: None };
         self.watch(namespace, &watch, |pipeline| vec![ObjectRef::from_obj(pipeline)])
     }
 
     /// Watches what pipelines own. Any change makes the owner due: a status, a change by another, a deletion.
-    fn children<K: Object>(
-        &mut self,
-        namespaces: &[Option<String>],
-        labels: &'static str,
-        owner: fn(&K) -> Option<ObjectRef<TransactionPipeline>>,
-    ) -> Seen<K> {
+    fn children<K: Child>(&mut self, namespaces: &[Option<String>]) -> Seen<K> {
         let stores = namespaces.iter().map(|namespace| {
-            let watch = Watch { labels: Some(labels), prune, is_news: |_, _| true };
-            self.watch(namespace.as_deref(), &watch, move |child| owner(child).into_iter().collect())
+            let child = Some((self.process.ledger.clone(), K::keep_what_is_read as _));
+            let watch = Watch { labels: Some(OWNED), prune, is_news: |_, _| true, child };
+            self.watch(namespace.as_deref(), &watch, |child| owned_by(child).into_iter().collect())
+        });
+        Seen(stores.collect())
+    }
+
+    /// Watches topics that pipelines have claimed. Any change makes the pipeline due.
+    fn topics(&mut self, namespaces: &[Option<String>]) -> Seen<KafkaTopic> {
+        let stores = namespaces.iter().map(|namespace| {
+            let watch = Watch { labels: Some(CLAIMED_NAME), prune, is_news: |_, _| true, child: None };
+            self.watch(namespace.as_deref(), &watch, |topic| claimed_by(topic).into_iter().collect())
         });
         Seen(stores.collect())
     }
@@ -167,9 +177,22 @@ impl Starter<'_> {
         let config = watcher::Config { label_selector: watch.labels.map(Into::into), ..Default::default() };
         let events = self.process.watcher.watch(self.api::<K>(namespace), config, &());
         let (routes, seen) = (self.routes.clone(), store.clone());
-        let Watch { prune, is_news, .. } = *watch;
+        let Watch { prune, is_news, ref child, .. } = *watch;
+        let child = child.clone();
         self.tasks.spawn(events.for_each(move |event| {
-            let event = event.modify(prune);
+            let event = event.modify(|object| {
+                prune(object);
+                if let Some((ledger, keep_what_is_read)) = &child
+                    && ledger.saw(object)
+                {
+                    object.meta_mut().labels = None;
+                    object.meta_mut().annotations = None;
+                    keep_what_is_read(object);
+                }
+            });
+            if let (Some((ledger, _)), watcher::Event::Delete(object)) = (&child, &event) {
+                ledger.gone(object);
+            }
             for object in take(&event, &mut writer, &seen, is_news) {
                 for pipeline in due(&object) {
                     routes.send(pipeline);

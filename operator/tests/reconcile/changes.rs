@@ -245,7 +245,8 @@ async fn texts(scene: &Scene, seen: &[(Child, String)]) -> Vec<String> {
     let mut texts = Vec::new();
     for (child, _) in seen {
         let (kind, name) = child.found_as();
-        let api = Api::<DynamicObject>::namespaced_with(scene.client.clone(), &scene.namespace.name, &kind);
+        let api =
+            kube::Api::<DynamicObject>::namespaced_with(scene.client.clone(), &scene.namespace.name, &kind);
         let mut found = api.list(&ListParams::default()).await.unwrap().items;
         found.retain(|object| object.name_any().starts_with(name));
         for object in &mut found {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::{
-    apps::v1::Deployment,
-    batch::v1::Job,
-    core::v1::Service,
+    apps::v1::{Deployment, DeploymentSpec},
+    batch::v1::{Job, JobSpec},
+    core::v1::{Container, PodSpec, PodTemplateSpec, Service},
     networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
@@ -33,6 +33,69 @@ pub struct Children {
     pub services: Seen<Service>,
     pub ingresses: Seen<Ingress>,
     pub http_routes: Seen<HttpRoute>,
+}
+
+/// What a pipeline owns. There are ten of them to a pipeline, so of what watches tell no more is kept than is read; the
+/// [`Ledger`](super::Ledger) has a digest of the whole.
+pub trait Child: Object {
+    /// Drops what nobody reads, of all but its metadata.
+    fn keep_what_is_read(&mut self);
+}
+
+impl Child for Deployment {
+    fn keep_what_is_read(&mut self) {
+        if let Some(spec) = &mut self.spec {
+            let template = with_image_only(&spec.template);
+            let selector = std::mem::take(&mut spec.selector);
+            *spec =
+                DeploymentSpec { replicas: spec.replicas, selector, template, ..DeploymentSpec::default() };
+        }
+    }
+}
+
+impl Child for Job {
+    fn keep_what_is_read(&mut self) {
+        if let Some(spec) = &mut self.spec {
+            *spec = JobSpec { template: with_image_only(&spec.template), ..JobSpec::default() };
+        }
+    }
+}
+
+impl Child for Service {
+    fn keep_what_is_read(&mut self) {
+        (self.spec, self.status) = (None, None);
+    }
+}
+
+impl Child for NetworkPolicy {
+    fn keep_what_is_read(&mut self) {
+        self.spec = None;
+    }
+}
+
+impl Child for PodDisruptionBudget {
+    fn keep_what_is_read(&mut self) {
+        (self.spec, self.status) = (None, None);
+    }
+}
+
+impl Child for Ingress {
+    fn keep_what_is_read(&mut self) {
+        (self.spec, self.status) = (None, None);
+    }
+}
+
+impl Child for HttpRoute {
+    // It is small.
+    fn keep_what_is_read(&mut self) {}
+}
+
+fn with_image_only(template: &PodTemplateSpec) -> PodTemplateSpec {
+    let containers = template.spec.iter().flat_map(|spec| &spec.containers);
+    let containers =
+        containers.map(|container| Container { image: container.image.clone(), ..Container::default() });
+    let spec = PodSpec { containers: containers.collect(), ..PodSpec::default() };
+    PodTemplateSpec { metadata: None, spec: Some(spec) }
 }
 
 impl<K: Object> Seen<K> {

@@ -15,19 +15,32 @@ use serde_json::Value;
 use super::{Applier, Error, FIELD_MANAGER, Object, Problem, children::Seen, named};
 use crate::controller::model::Identity;
 
-/// How each object was after it was last applied. While neither what is wanted nor what is there differs from that,
-/// there is nothing to write. It is lost with the process: then each is applied once more, which changes nothing. By
-/// the uid of the pipeline, and of the object. Clones are the same.
+/// How each object was after it was last applied, and when it was last seen. While neither what is wanted nor what is
+/// there differs from what was applied, there is nothing to write. It is lost with the process: then each is applied once
+/// more, which changes nothing. By the uid of the pipeline, and of the object. Clones are the same.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger(Arc<Mutex<HashMap<String, HashMap<String, Entry>>>>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Entry {
+    applied: Option<AppliedAs>,
+    seen: Option<SeenAs>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct AppliedAs {
     wanted: u64,
     there: u64,
     /// Versions of one kind grow; one from before this write tells nothing of it.
     version: u64,
     generation: Option<i64>,
+}
+
+/// What a watch told, of which a part is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SeenAs {
+    there: u64,
+    version: u64,
 }
 
 impl Applier {
@@ -120,29 +133,55 @@ impl Ledger {
         self.lock().get(&owner.uid)?.get(there.meta().uid.as_ref()?).copied()
     }
 
+    fn change(&self, owner: &str, object: String, change: impl FnOnce(&mut Entry)) {
+        change(self.lock().entry(owner.to_owned()).or_default().entry(object).or_default());
+    }
+
+    /// Notes what a watch told, whole. Whether it did, so that a part of it is enough from then on: not of an object that
+    /// no pipeline owns.
+    pub fn saw<K: Object>(&self, object: &K) -> bool {
+        let (Some(owner), Some(uid)) = (owner(object), object.uid()) else { return false };
+        let seen = SeenAs { there: digest_there(object), version: version(object) };
+        self.change(owner, uid, |entry| entry.seen = Some(seen));
+        true
+    }
+
+    /// Forgets an object that is gone.
+    pub fn gone<K: Object>(&self, object: &K) {
+        if let (Some(owner), Some(uid)) = (owner(object), object.uid())
+            && let Some(objects) = self.lock().get_mut(owner)
+        {
+            objects.remove(&uid);
+        }
+    }
+
     /// What was seen, of the generation that was written last: the watch may be behind, and a status from before that
     /// write says nothing of it.
     fn of_generation<K: Object>(&self, owner: &Identity, mut there: K) -> K {
-        let written = self.entry(owner, &there).and_then(|entry| entry.generation);
+        let written = self.entry(owner, &there).and_then(|entry| entry.applied?.generation);
         let seen = &mut there.meta_mut().generation;
         *seen = written.max(*seen);
         there
     }
 
     fn is_in_sync<K: Object>(&self, owner: &Identity, there: &K, wanted: u64) -> bool {
-        let Some(entry) = self.entry(owner, there) else { return false };
-        entry.wanted == wanted && (version(there) < entry.version || digest_there(there) == entry.there)
+        let Some(Entry { applied: Some(applied), seen }) = self.entry(owner, there) else { return false };
+        let version = version(there);
+        // What has not been told by a watch is whole.
+        let seen = seen.filter(|seen| seen.version >= version).map(|seen| seen.there);
+        let is_as_applied = || seen.unwrap_or_else(|| digest_there(there)) == applied.there;
+        applied.wanted == wanted && (version < applied.version || is_as_applied())
     }
 
     fn note<K: Object>(&self, owner: &Identity, applied: &K, wanted: u64) {
         if let Some(uid) = applied.uid() {
-            let entry = Entry {
+            let applied = AppliedAs {
                 wanted,
                 there: digest_there(applied),
                 version: version(applied),
                 generation: applied.meta().generation,
             };
-            self.lock().entry(owner.uid.clone()).or_default().insert(uid, entry);
+            self.change(&owner.uid, uid, |entry| entry.applied = Some(applied));
         }
     }
 
@@ -158,7 +197,13 @@ impl Ledger {
 
 /// Whether the owner is this pipeline, and no other of its name.
 pub(in crate::controller) fn is_owned_by<K: Object>(object: &K, uid: &str) -> bool {
-    object.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+    owner(object).is_some_and(|owner| owner == uid)
+}
+
+/// The uid of the owner that an object goes with.
+fn owner<K: Object>(object: &K) -> Option<&str> {
+    let owner = object.owner_references().iter().find(|owner| owner.controller == Some(true));
+    owner.map(|owner| owner.uid.as_str())
 }
 
 /// Trying again as it is cannot help: it is invalid, or not permitted.
@@ -197,7 +242,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::controller::apply::is_rolled_out;
+    use crate::controller::apply::{Child as _, is_rolled_out};
 
     fn deployment(version: u32, generation: i64, replicas: i32) -> Deployment {
         serde_json::from_value(json!({
@@ -222,5 +267,28 @@ mod tests {
         assert!(is_rolled_out(&ledger.of_generation(&owner, deployment(20, 2, 2))));
         // Somebody else's change is seen, and is undone.
         assert!(!ledger.is_in_sync(&owner, &deployment(30, 3, 5), wanted));
+    }
+
+    #[test]
+    fn of_what_a_watch_has_told_a_part_is_enough() {
+        let (ledger, wanted) = (Ledger::default(), 1);
+        let identity = Identity { namespace: "a".into(), name: "b".into(), uid: "owner".into() };
+        let told = |version: u32, replicas: i32| {
+            let mut told = deployment(version, 2, replicas);
+            told.metadata.owner_references = Some(vec![identity.owner_reference()]);
+            assert!(ledger.saw(&told));
+            told.keep_what_is_read();
+            told
+        };
+        let mut applied = deployment(20, 2, 2);
+        applied.metadata.owner_references = Some(vec![identity.owner_reference()]);
+        ledger.note(&identity, &applied, wanted);
+        assert!(ledger.is_in_sync(&identity, &told(20, 2), wanted));
+        let changed = told(30, 3);
+        assert!(!ledger.is_in_sync(&identity, &changed, wanted));
+        assert!(ledger.is_in_sync(&identity, &told(40, 2), wanted));
+        assert!(!ledger.saw(&deployment(20, 2, 2)), "nobody owns it");
+        ledger.gone(&changed);
+        assert!(!ledger.is_in_sync(&identity, &applied, wanted));
     }
 }
