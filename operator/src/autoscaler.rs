@@ -44,7 +44,8 @@ const WRITE_SEEN_WITHIN: Duration = Duration::from_secs(10);
 /// How long a pipeline waits for its next turn when Kafka did not answer: it took the place of others.
 const AWAY: Duration = Duration::from_secs(5);
 /// How long nothing is read or written in a topic until its pipeline is at rest, and how often one has its turn then:
-/// its questions cost Kafka as much as those of one that is busy.
+/// its questions cost Kafka as much as those of one that is busy. One that has not moved since the start is at rest, or
+/// else the questions of all of them would slow down the passes over all of them.
 const RESTS_AFTER: Duration = Duration::from_mins(1);
 const AT_REST: Duration = Duration::from_secs(5);
 /// How often the oldest unread record is looked at, which needs a connection.
@@ -117,10 +118,11 @@ impl Autoscaler {
         }
         self.act(key, target, &observation, &mut watched).await;
         let is_away = matches!(observation.offsets, Err(Unknown::Away(_)));
-        match watched.moved_at.elapsed() {
-            _ if is_away => AWAY.max(self.interval),
-            still if still > RESTS_AFTER => AT_REST.max(self.interval),
-            _ => self.interval,
+        let is_at_rest = watched.moved_at.is_none_or(|at| at.elapsed() > RESTS_AFTER);
+        match (is_away, is_at_rest) {
+            (true, _) => AWAY.max(self.interval),
+            (false, true) => AT_REST.max(self.interval),
+            (false, false) => self.interval,
         }
     }
 

@@ -78,8 +78,8 @@ pub(super) struct Watched {
     pub(super) wrote: Option<(u32, Instant)>,
     pub(super) oldest: Option<Duration>,
     pub(super) age_at: Option<Instant>,
-    /// When anything was last read, written or to be read.
-    pub(super) moved_at: Instant,
+    /// When anything was last read, written or to be read; `None` as long as nothing was seen to be.
+    pub(super) moved_at: Option<Instant>,
     end: Option<i64>,
     decision: Option<Decision>,
     decisions: VecDeque<crd::Decision>,
@@ -210,7 +210,7 @@ impl Watched {
             wrote: None,
             oldest: None,
             age_at: None,
-            moved_at: Instant::now(),
+            moved_at: None,
             end: None,
             decision: None,
             decisions: decisions.iter().cloned().collect(),
@@ -221,8 +221,8 @@ impl Watched {
 
     /// Notes whether anything moves, besides the end of the topic, which is not known now if there is none.
     pub(super) fn moved(&mut self, moves: bool, end: Option<i64>) {
-        if moves || end.is_none() || end != self.end {
-            self.moved_at = Instant::now();
+        if moves || end.is_none() || self.end.is_some() && end != self.end {
+            self.moved_at = Some(Instant::now());
         }
         self.end = end;
     }

@@ -85,6 +85,12 @@ async fn what_somebody_changes_or_deletes_is_mended() {
     scene
         .until::<Deployment>("pagamentos-api", "the image is mended", |now| image(now) == image(&made))
         .await;
+    // Of this nothing is kept of what a watch tells.
+    scene.change::<Deployment>("pagamentos-api", json!({"spec": {"minReadySeconds": 0}})).await;
+    let min_ready = |deployment: &Deployment| deployment.spec.as_ref().unwrap().min_ready_seconds;
+    scene
+        .until::<Deployment>("pagamentos-api", "it is mended", |now| min_ready(now) == min_ready(&made))
+        .await;
 
     let service = scene.until::<Service>("pagamentos-api", "the Service is made", |_| true).await;
     scene.delete::<Service>("pagamentos-api").await;

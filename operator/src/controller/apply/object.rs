@@ -170,7 +170,9 @@ impl Ledger {
         // What has not been told by a watch is whole.
         let seen = seen.filter(|seen| seen.version >= version).map(|seen| seen.there);
         let is_as_applied = || seen.unwrap_or_else(|| digest_there(there)) == applied.there;
-        applied.wanted == wanted && (version < applied.version || is_as_applied())
+        // Of the same version it is what was applied.
+        let is_no_newer = version <= applied.version && version != UNKNOWN;
+        applied.wanted == wanted && (is_no_newer || is_as_applied())
     }
 
     fn note<K: Object>(&self, owner: &Identity, applied: &K, wanted: u64) {
@@ -211,8 +213,11 @@ fn is_a_refusal(code: u16) -> bool {
     [400, 403, 404, 422].contains(&code)
 }
 
+/// A version that is no number.
+const UNKNOWN: u64 = u64::MAX;
+
 fn version<K: Object>(object: &K) -> u64 {
-    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
+    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(UNKNOWN)
 }
 
 /// Of all that somebody may have changed: not of its status, nor of what the API server writes down beside, nor of who
@@ -273,22 +278,26 @@ mod tests {
     fn of_what_a_watch_has_told_a_part_is_enough() {
         let (ledger, wanted) = (Ledger::default(), 1);
         let identity = Identity { namespace: "a".into(), name: "b".into(), uid: "owner".into() };
-        let told = |version: u32, replicas: i32| {
-            let mut told = deployment(version, 2, replicas);
-            told.metadata.owner_references = Some(vec![identity.owner_reference()]);
+        // A field of which nothing is kept.
+        let whole = |version: u32, min_ready_seconds: i32| {
+            let mut whole = deployment(version, 2, 2);
+            whole.metadata.owner_references = Some(vec![identity.owner_reference()]);
+            whole.spec.as_mut().unwrap().min_ready_seconds = Some(min_ready_seconds);
+            whole
+        };
+        let told = |version: u32, min_ready_seconds: i32| {
+            let mut told = whole(version, min_ready_seconds);
             assert!(ledger.saw(&told));
             told.keep_what_is_read();
             told
         };
-        let mut applied = deployment(20, 2, 2);
-        applied.metadata.owner_references = Some(vec![identity.owner_reference()]);
-        ledger.note(&identity, &applied, wanted);
-        assert!(ledger.is_in_sync(&identity, &told(20, 2), wanted));
-        let changed = told(30, 3);
-        assert!(!ledger.is_in_sync(&identity, &changed, wanted));
-        assert!(ledger.is_in_sync(&identity, &told(40, 2), wanted));
+        ledger.note(&identity, &whole(20, 5), wanted);
+        assert!(ledger.is_in_sync(&identity, &told(20, 5), wanted));
+        assert!(!ledger.is_in_sync(&identity, &told(30, 0), wanted));
+        let mended = told(40, 5);
+        assert!(ledger.is_in_sync(&identity, &mended, wanted));
         assert!(!ledger.saw(&deployment(20, 2, 2)), "nobody owns it");
-        ledger.gone(&changed);
-        assert!(!ledger.is_in_sync(&identity, &applied, wanted));
+        ledger.gone(&mended);
+        assert!(!ledger.is_in_sync(&identity, &whole(20, 5), wanted));
     }
 }
