@@ -32,6 +32,7 @@ pub use migration::Migration;
 pub(super) use migration::Retries;
 pub use object::Ledger;
 use object::is_owned_by;
+pub(super) use object::version;
 
 /// The field manager of all that is applied here. The number of listeners is
 /// [another's](crate::autoscaler::FIELD_MANAGER).
@@ -146,9 +147,7 @@ impl Applier {
                 self.secrets.wrote(&identity.key(), copy);
             }
         }
-        let (topics, done) = self.topics.keep(self, topics, &prepared).await?;
-        outcome.topics = topics;
-        taken.extend(done);
+        outcome.topics = self.topics.keep(self, topics, &prepared, taken).await?;
         now.disruption_budgets =
             pass.all(&self.children.disruption_budgets, &prepared.disruption_budgets).await?;
         now.service = pass.one(&self.children.services, prepared.service.as_ref()).await?;

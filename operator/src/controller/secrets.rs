@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt as _, api::GetParams, runtime::reflector::ObjectRef};
 use tokio::time::MissedTickBehavior;
 
+use super::apply::version;
 use crate::{autoscaler::Key, crd::TransactionPipeline};
 
 /// The Secrets of all pipelines. Clones are the same.
@@ -77,8 +78,8 @@ impl Secrets {
 
     /// Reads those of a pipeline again. Whether any is not the same any more.
     async fn read_again(&self, pipeline: &Key) -> bool {
-        let of_pipeline = self.lock().get(pipeline).cloned().unwrap_or_default();
-        let read = of_pipeline.into_iter().map(async |(id, kept)| {
+        let ids: Vec<_> = self.lock().get(pipeline).into_iter().flat_map(HashMap::keys).cloned().collect();
+        let read = ids.into_iter().map(async |id| {
             let now = match read(&self.client, &id.0, &id.1).await {
                 Ok(now) => now,
                 Err(kube::Error::Api(status)) if status.code == 403 => None,
@@ -93,7 +94,7 @@ impl Secrets {
                     return false;
                 }
             };
-            now != kept.secret && self.lock().get_mut(pipeline).is_some_and(|kept| replace(kept, &id, now))
+            self.lock().get_mut(pipeline).is_some_and(|kept| replace(kept, &id, now))
         });
         join_all(read).await.contains(&true)
     }
@@ -137,14 +138,10 @@ impl SecretsOf<'_> {
         if let Some(kept) = kept.filter(|kept| kept.as_of == as_of) {
             return Ok(kept.secret);
         }
-        let mut secret = read(&self.all.client, namespace, name).await?;
+        let secret = read(&self.all.client, namespace, name).await?;
         let mut all = self.all.lock();
         let of_pipeline = all.entry(self.pipeline.clone()).or_default();
-        if let Some(kept) = of_pipeline.get(&id).and_then(|kept| kept.secret.as_ref())
-            && secret.as_ref().is_some_and(|read| is_older(read, kept))
-        {
-            secret = Some(Arc::clone(kept));
-        }
+        let secret = newest(of_pipeline.get(&id), secret);
         // What the pipeline named before it was declared anew is none of its any more.
         of_pipeline.retain(|_, kept| kept.as_of.0 == self.generation);
         of_pipeline.insert(id, Kept { as_of, secret: secret.clone() });
@@ -169,23 +166,23 @@ fn pruned(mut secret: Secret) -> Arc<Secret> {
     Arc::new(secret)
 }
 
-/// Puts another state of a Secret in the place of the one that is kept. Whether it did: not when it is not kept any more,
-/// and not with an older one, which an API server can tell that is behind another.
+/// Puts what there is of a Secret in the place of what is kept, if it is kept still. Whether that is another now.
 fn replace(kept: &mut OfPipeline, id: &(String, String), now: Option<Arc<Secret>>) -> bool {
     let Some(kept) = kept.get_mut(id) else { return false };
-    if let (Some(before), Some(now)) = (&kept.secret, &now)
-        && is_older(now, before)
-    {
-        return false;
-    }
+    let now = newest(Some(kept), now);
+    let is_another = now != kept.secret;
     kept.secret = now;
-    true
+    is_another
 }
 
-/// Whether it is an earlier state of the same Secret.
-fn is_older(one: &Secret, other: &Secret) -> bool {
-    let version = |secret: &Secret| secret.resource_version()?.parse::<u64>().ok();
-    one.uid() == other.uid() && version(one) < version(other)
+/// What there is, or what is kept: an API server that is behind another can tell an earlier state of the same Secret.
+fn newest(kept: Option<&Kept>, now: Option<Arc<Secret>>) -> Option<Arc<Secret>> {
+    let kept = kept.and_then(|kept| kept.secret.as_ref());
+    let is_older = |now: &Secret, kept: &Secret| now.uid() == kept.uid() && version(now) < version(kept);
+    match (kept, now) {
+        (Some(kept), Some(now)) if is_older(&now, kept) => Some(Arc::clone(kept)),
+        (_, now) => now,
+    }
 }
 
 #[cfg(test)]

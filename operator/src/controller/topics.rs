@@ -96,12 +96,13 @@ impl Keeper {
         applier: &Applier,
         request: Request<'_>,
         prepared: &Resources<Prepared>,
-    ) -> Result<(TopicsState, Vec<Taken>), Error> {
+        taken: &mut Vec<Taken>,
+    ) -> Result<TopicsState, Error> {
         let topics = &request.pipeline.topics;
-        let (mut state, taken) = if topics.strimzi.is_some() {
-            (beside_strimzi::keep(applier, request, &prepared.kafka_topics).await?, vec![])
+        let mut state = if topics.strimzi.is_some() {
+            beside_strimzi::keep(applier, request, &prepared.kafka_topics).await?
         } else {
-            self.keep_native(request, &prepared.native_topics).await
+            self.keep_native(request, &prepared.native_topics, taken).await
         };
         // What is not asked for, since it would lose or reorder records, is not as declared.
         if let (Some(refused), Some(TopicState { found: found @ Found::AsDeclared, .. })) =
@@ -109,7 +110,7 @@ impl Keeper {
         {
             *found = Found::refused(refused);
         }
-        Ok((state, taken))
+        Ok(state)
     }
 }
 

@@ -24,22 +24,22 @@ pub struct Ledger(Arc<Mutex<HashMap<String, HashMap<String, Entry>>>>);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Entry {
     applied: Option<AppliedAs>,
-    seen: Option<SeenAs>,
+    /// As a watch told it, of which a part is kept.
+    seen: Option<State>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct AppliedAs {
     wanted: u64,
-    there: u64,
-    /// Versions of one kind grow; one from before this write tells nothing of it.
-    version: u64,
+    there: State,
     generation: Option<i64>,
 }
 
-/// What a watch told, of which a part is kept.
+/// How a whole object was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SeenAs {
-    there: u64,
+struct State {
+    digest: u64,
+    /// Versions of one kind grow; one from before a write tells nothing of it.
     version: u64,
 }
 
@@ -141,7 +141,7 @@ impl Ledger {
     /// no pipeline owns.
     pub fn saw<K: Object>(&self, object: &K) -> bool {
         let (Some(owner), Some(uid)) = (owner(object), object.uid()) else { return false };
-        let seen = SeenAs { there: digest_there(object), version: version(object) };
+        let seen = State::of(object);
         self.change(owner, uid, |entry| entry.seen = Some(seen));
         true
     }
@@ -168,21 +168,17 @@ impl Ledger {
         let Some(Entry { applied: Some(applied), seen }) = self.entry(owner, there) else { return false };
         let version = version(there);
         // What has not been told by a watch is whole.
-        let seen = seen.filter(|seen| seen.version >= version).map(|seen| seen.there);
-        let is_as_applied = || seen.unwrap_or_else(|| digest_there(there)) == applied.there;
+        let seen = seen.filter(|seen| seen.version >= version);
+        let is_as_applied = || seen.unwrap_or_else(|| State::of(there)).digest == applied.there.digest;
         // Of the same version it is what was applied.
-        let is_no_newer = version <= applied.version && version != UNKNOWN;
+        let is_no_newer = version <= applied.there.version && version != UNKNOWN;
         applied.wanted == wanted && (is_no_newer || is_as_applied())
     }
 
     fn note<K: Object>(&self, owner: &Identity, applied: &K, wanted: u64) {
         if let Some(uid) = applied.uid() {
-            let applied = AppliedAs {
-                wanted,
-                there: digest_there(applied),
-                version: version(applied),
-                generation: applied.meta().generation,
-            };
+            let generation = applied.meta().generation;
+            let applied = AppliedAs { wanted, there: State::of(applied), generation };
             self.change(&owner.uid, uid, |entry| entry.applied = Some(applied));
         }
     }
@@ -216,23 +212,26 @@ fn is_a_refusal(code: u16) -> bool {
 /// A version that is no number.
 const UNKNOWN: u64 = u64::MAX;
 
-fn version<K: Object>(object: &K) -> u64 {
+/// The version of an object that the API server told.
+pub(in crate::controller) fn version<K: Object>(object: &K) -> u64 {
     object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(UNKNOWN)
 }
 
-/// Of all that somebody may have changed: not of its status, nor of what the API server writes down beside, nor of who
-/// else waits for its end.
-fn digest_there<K: Object>(object: &K) -> u64 {
-    let mut value = serde_json::to_value(object).expect("an object is JSON");
-    if let Value::Object(fields) = &mut value {
-        fields.remove("status");
-        if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-            for field in ["finalizers", "managedFields", "resourceVersion", "generation"] {
-                metadata.remove(field);
+impl State {
+    /// That of an object. The digest is of all that somebody may have changed: not of its status, nor of what the API
+    /// server writes down beside, nor of who else waits for its end.
+    fn of<K: Object>(object: &K) -> Self {
+        let mut value = serde_json::to_value(object).expect("an object is JSON");
+        if let Value::Object(fields) = &mut value {
+            fields.remove("status");
+            if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
+                for field in ["finalizers", "managedFields", "resourceVersion", "generation"] {
+                    metadata.remove(field);
+                }
             }
         }
+        Self { digest: digest(&value), version: version(object) }
     }
-    digest(&value)
 }
 
 fn digest(value: &Value) -> u64 {

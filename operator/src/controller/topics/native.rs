@@ -52,17 +52,18 @@ impl Keeper {
         &self,
         request: Request<'_>,
         wanted: &[Wanted],
-    ) -> (TopicsState, Vec<Taken>) {
+        taken: &mut Vec<Taken>,
+    ) -> TopicsState {
         let Request { pipeline, marks, .. } = request;
         let uid = pipeline.identity.uid.as_str();
         let connection = pipeline.kafka.connection();
         if let Some(state) = self.known(uid, &connection, (wanted, marks)) {
-            return (state, vec![]);
+            return state;
         }
-        let (mut state, mut proof, mut taken) = (TopicsState::default(), None, vec![]);
+        let (mut state, mut proof) = (TopicsState::default(), None);
         for wanted in wanted {
             let kept = match self.clusters.get(&connection, &pipeline.listener.group) {
-                Ok(kafka) => keep(&kafka, request, wanted, &mut proof, &mut taken).await,
+                Ok(kafka) => keep(&kafka, request, wanted, &mut proof, taken).await,
                 Err(error) => Err(not(&error)),
             };
             let kept = kept.unwrap_or_else(|found| TopicState { id: None, found });
@@ -74,7 +75,7 @@ impl Keeper {
         let (wanted, marks) = (wanted.into(), marks.clone());
         let look = Look { at: Instant::now(), connection, wanted, marks, state: state.clone() };
         self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.into(), look);
-        (state, taken)
+        state
     }
 
     /// Whether a topic may be made by somebody who would take one that is there already: there is none, or it is the
