@@ -25,12 +25,13 @@ use kube::{
 use serde_json::json;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-pub use board::{Board, Key, Target};
+pub use board::{Board, Target};
 pub use clusters::Clusters;
 pub use report::Report;
 
 use crate::{
     controller::apply::Seen,
+    identity::Identity,
     lag::Unknown,
     metrics::Metrics,
     scaling::{Decision, Observation, Replicas, decide},
@@ -86,13 +87,13 @@ impl Autoscaler {
                 _ = ticks.tick() => {}
             }
             while looks.try_join_next().is_some() {}
-            for (key, target, watched) in self.board.due(Instant::now()) {
+            for (identity, target, watched) in self.board.due(Instant::now()) {
                 let (this, places) = (self.clone(), Arc::clone(&places));
                 looks.spawn(async move {
                     // It is never closed; if it were, the loop has ended.
                     if let Ok(_place) = places.acquire().await {
-                        let next = this.look(&key, &target, watched).await;
-                        this.board.done(&key, Instant::now() + next);
+                        let next = this.look(&identity, &target, watched).await;
+                        this.board.done(&identity, Instant::now() + next);
                     }
                 });
             }
@@ -105,10 +106,15 @@ impl Autoscaler {
     }
 
     /// One pipeline's turn. Returns after how long it has the next.
-    async fn look(&self, key: &Key, target: &Target, watched: Arc<tokio::sync::Mutex<Watched>>) -> Duration {
+    async fn look(
+        &self,
+        identity: &Identity,
+        target: &Target,
+        watched: Arc<tokio::sync::Mutex<Watched>>,
+    ) -> Duration {
         // Nobody else holds it: a pipeline has one turn at a time.
         let mut watched = watched.lock().await;
-        let Some(replicas) = self.replicas(key, target, &mut watched) else { return self.interval };
+        let Some(replicas) = self.replicas(identity, target, &mut watched) else { return self.interval };
         let began = Instant::now();
         let observation = self.observe(target, replicas, watched.began.elapsed()).await;
         self.metrics.lag_round(began.elapsed());
@@ -116,7 +122,7 @@ impl Autoscaler {
             watched.oldest = self.oldest(target, &observation).await;
             watched.age_at = Some(Instant::now());
         }
-        self.act(key, target, &observation, &mut watched).await;
+        self.act(identity, target, &observation, &mut watched).await;
         let is_away = matches!(observation.offsets, Err(Unknown::Away(_)));
         let is_at_rest = watched.moved_at.is_none_or(|at| at.elapsed() > RESTS_AFTER);
         match (is_away, is_at_rest) {
@@ -127,22 +133,32 @@ impl Autoscaler {
     }
 
     /// Decides, writes what was decided, and tells of both.
-    async fn act(&self, key: &Key, target: &Target, observation: &Observation, watched: &mut Watched) {
+    async fn act(
+        &self,
+        identity: &Identity,
+        target: &Target,
+        observation: &Observation,
+        watched: &mut Watched,
+    ) {
         let decision = decide(&watched.history, observation, &target.policy);
         watched.history.record(observation, &decision, &target.policy);
         let lag = decision.inputs.lag.as_ref().map(|lag| *lag).map_err(Unknown::as_str);
-        self.metrics.saw((&key.namespace, &key.name), lag, decision.replicas);
-        let written = self.write(key, target, &decision, watched).await;
+        self.metrics.saw((&identity.namespace, &identity.name), lag, decision.replicas);
+        let written = self.write(identity, target, &decision, watched).await;
         watched.moved(written || decision.inputs.lag != Ok(0), end(observation));
         watched.note(decision, written);
-        if self.board.publish(key, watched) {
-            tracing::debug!(pipeline.namespace = key.namespace, pipeline.name = key.name, "news of the lag");
+        if self.board.publish(identity, watched) {
+            tracing::debug!(
+                pipeline.namespace = identity.namespace,
+                pipeline.name = identity.name,
+                "news of the lag"
+            );
         }
     }
 
     /// The listeners as the Deployment tells; `None` while there is none.
-    fn replicas(&self, key: &Key, target: &Target, watched: &mut Watched) -> Option<Replicas> {
-        let deployment = self.deployments.get(&key.namespace, &target.deployment)?;
+    fn replicas(&self, identity: &Identity, target: &Target, watched: &mut Watched) -> Option<Replicas> {
+        let deployment = self.deployments.get(&identity.namespace, &target.deployment)?;
         let count = |count: Option<i32>| u32::try_from(count.unwrap_or(0)).unwrap_or(0);
         let declared = count(deployment.spec.as_ref()?.replicas);
         let ready = count(deployment.status.as_ref().and_then(|status| status.ready_replicas));
@@ -177,7 +193,13 @@ impl Autoscaler {
     }
 
     /// Writes the number of listeners, if it is to change; whether that succeeded.
-    async fn write(&self, key: &Key, target: &Target, decision: &Decision, watched: &mut Watched) -> bool {
+    async fn write(
+        &self,
+        identity: &Identity,
+        target: &Target,
+        decision: &Decision,
+        watched: &mut Watched,
+    ) -> bool {
         let Some(to) = decision.write().filter(|_| target.writes) else {
             watched.refusal = None;
             return false;
@@ -185,10 +207,10 @@ impl Autoscaler {
         let scale = json!({
             "apiVersion": "autoscaling/v1",
             "kind": "Scale",
-            "metadata": {"name": target.deployment, "namespace": key.namespace},
+            "metadata": {"name": target.deployment, "namespace": identity.namespace},
             "spec": {"replicas": to},
         });
-        let deployments = Api::<Deployment>::namespaced(self.client.clone(), &key.namespace);
+        let deployments = Api::<Deployment>::namespaced(self.client.clone(), &identity.namespace);
         let by = PatchParams::apply(FIELD_MANAGER).force();
         match deployments.patch_scale(&target.deployment, &by, &Patch::Apply(&scale)).await {
             Ok(_) => {
@@ -201,8 +223,8 @@ impl Autoscaler {
             Err(error) => {
                 if watched.refused(why(&error), Instant::now()) {
                     tracing::warn!(
-                        pipeline.namespace = key.namespace,
-                        pipeline.name = key.name,
+                        pipeline.namespace = identity.namespace,
+                        pipeline.name = identity.name,
                         error = &error as &dyn std::error::Error,
                         "the number of listeners was not written: it is tried again"
                     );

@@ -33,15 +33,16 @@ use kube::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    autoscaler::{Board, Clusters, Key, Target},
+    autoscaler::{Board, Clusters, Target},
     crd::{DeletionPolicy, PipelineStatus, Reason, ScalingMode, TransactionPipeline},
+    identity::Identity,
     kafka::Connection,
     metrics::Metrics,
     scaling::{Mode, Policy},
 };
 use apply::{Applier, Children, Ledger, Migration, Outcome};
 use dereference::BesideStrimzi;
-use model::{Dereferenced, Identity, Installation};
+use model::{Dereferenced, Installation};
 use secrets::Secrets;
 use status::{Facts, Phase, Writer};
 
@@ -93,7 +94,7 @@ pub struct Context {
     /// One for each pass that may be under way, in all namespaces together.
     places: Semaphore,
     /// How often in turn a pass over each pipeline failed.
-    failures: Mutex<HashMap<Key, u32>>,
+    failures: Mutex<HashMap<Identity, u32>>,
 }
 
 /// What a [`Context`] is made of.
@@ -149,19 +150,20 @@ impl Context {
     pub fn sweep(&self) {
         let there: Vec<_> = self.pipelines.iter().flat_map(Store::state).collect();
         let is_there = |uid: &str| there.iter().any(|pipeline| pipeline.metadata.uid.as_deref() == Some(uid));
-        self.board.keys().iter().filter(|key| !is_there(&key.uid)).for_each(|key| self.forget(key));
+        let gone = self.board.identities().into_iter().filter(|pipeline| !is_there(&pipeline.uid));
+        gone.for_each(|pipeline| self.forget(&pipeline));
         self.status.keep(is_there);
         self.applier.ledger.keep(is_there);
         self.applier.secrets.retain(is_there);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.retain(|key, _| is_there(&key.uid));
+        failures.retain(|pipeline, _| is_there(&pipeline.uid));
     }
 
     /// Forgets a pipeline.
-    fn forget(&self, key: &Key) {
-        self.board.remove(key);
-        self.applier.forget(key);
-        self.metrics.forget((&key.namespace, &key.name));
+    fn forget(&self, identity: &Identity) {
+        self.board.remove(identity);
+        self.applier.forget(identity);
+        self.metrics.forget((&identity.namespace, &identity.name));
     }
 }
 
@@ -174,28 +176,31 @@ pub async fn reconcile(pipeline: Arc<TransactionPipeline>, context: Arc<Context>
     let _place = context.places.acquire().await;
     let began = Instant::now();
     let pipeline = context.status.refreshed(&pipeline);
-    let pass = tokio::time::timeout(PASS_MOST, context.pass(&pipeline));
+    let identity = Identity::of(&pipeline);
+    let pass = tokio::time::timeout(PASS_MOST, context.pass(&pipeline, &identity));
     let done = pass.await.unwrap_or(Err(Error::TooLong));
     context.metrics.reconciled(began.elapsed(), done.as_ref().err().map(Error::reason));
-    if done.is_ok() {
-        let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.remove(&Key::of(&pipeline));
+    // What is wrong may be mended in a Secret, so those are read anew when something is.
+    if done.as_ref().map_or(true, |again| again.is_some_and(|after| after < context.resync)) {
+        context.applier.secrets.forget(&identity);
     }
-    if let Err(error) = &done {
-        // What is wrong may be mended in one of them.
-        context.applier.secrets.forget(&Key::of(&pipeline));
-        context.tell(&pipeline, error).await;
+    match &done {
+        Ok(_) => {
+            let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.remove(&identity);
+        }
+        Err(error) => context.tell(&pipeline, &identity, error).await,
     }
-    done
+    done.map(|again| again.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// What is done about a pass that failed: another one, later and later.
 #[allow(clippy::needless_pass_by_value, reason = "kube calls it so")]
 pub fn error_policy(pipeline: Arc<TransactionPipeline>, error: &Error, context: Arc<Context>) -> Action {
-    let key = Key::of(&pipeline);
-    let (namespace, name) = (key.namespace.clone(), key.name.clone());
+    let identity = Identity::of(&pipeline);
+    let (namespace, name) = (identity.namespace.clone(), identity.name.clone());
     let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = failures.entry(key).or_default();
+    let count = failures.entry(identity).or_default();
     *count = count.saturating_add(1);
     let after = backoff(*count);
     drop(failures);
@@ -215,26 +220,31 @@ fn backoff(failures: u32) -> Duration {
 }
 
 impl Context {
-    async fn pass(&self, pipeline: &TransactionPipeline) -> Result<Action, Error> {
-        // It has both, or the API server would not have it.
-        let Some(identity) = Identity::of(pipeline) else { return Ok(Action::await_change()) };
+    /// Does what is to be done. After what time all is to be looked at again, though nothing is known to have changed;
+    /// `None` for not before it has.
+    async fn pass(
+        &self,
+        pipeline: &TransactionPipeline,
+        identity: &Identity,
+    ) -> Result<Option<Duration>, Error> {
         if pipeline.metadata.deletion_timestamp.is_some() {
-            return Box::pin(self.delete(pipeline, &identity)).await;
+            return Box::pin(self.delete(pipeline, identity)).await;
         }
         if pipeline.spec.paused {
-            self.board.pause(&Key::of(pipeline));
+            self.board.pause(identity);
             self.say(pipeline, &Phase::Paused, &Outcome::default(), None).await?;
-            return Ok(Action::await_change());
+            return Ok(None);
         }
         self.hold_if_topics_are_to_be_deleted(pipeline).await.map_err(Error::Delete)?;
-        Box::pin(self.keep(pipeline, &identity)).await
+        Box::pin(self.keep(pipeline, identity)).await.map(Some)
     }
 
     /// The five steps.
-    async fn keep(&self, pipeline: &TransactionPipeline, identity: &Identity) -> Result<Action, Error> {
+    async fn keep(&self, pipeline: &TransactionPipeline, identity: &Identity) -> Result<Duration, Error> {
         // dereference (asks the API server)
         let known = (&self.beside_strimzi, &self.applier.secrets);
-        let found = dereference::dereference(&self.client, known, pipeline, self.partitions(pipeline));
+        let found =
+            dereference::dereference(&self.client, known, pipeline, self.partitions(pipeline, identity));
         let found = found.map_err(Error::Dereference);
         // Not watched either, and asked for at once: the first pass takes as long as one question.
         let copy = self.applier.copy(pipeline, identity).map_err(Error::Apply);
@@ -250,7 +260,7 @@ impl Context {
                 let there = self.applier.observe(identity).await.map_err(Error::Apply)?;
                 let next = if wrong.iter().any(is_unwatched) { AGAIN.min(self.resync) } else { self.resync };
                 self.say(pipeline, &Phase::Wrong(wrong), &there, cluster_id.as_deref()).await?;
-                return Ok(self.again(identity, next));
+                return Ok(next);
             }
         };
 
@@ -267,14 +277,14 @@ impl Context {
         events::publish_taken(&self.recorder, pipeline, &taken).await;
         let applied = applied.map_err(Error::Apply)?;
         if applied.topics.is_of_another() {
-            self.board.pause(&Key::of(pipeline));
+            self.board.pause(identity);
         } else {
             self.watch_lag(pipeline, identity, validated.kafka.connection(), validated.listener.most);
         }
 
         // status (pure, and one request)
         self.say(pipeline, &Phase::Kept, &applied, cluster_id.as_deref()).await?;
-        Ok(self.again(identity, self.next(&applied)))
+        Ok(self.next(&applied))
     }
 
     /// Says what there is, if it is not what was said before.
@@ -285,7 +295,7 @@ impl Context {
         outcome: &Outcome,
         cluster_id: Option<&str>,
     ) -> Result<(), Error> {
-        let report = self.board.report(&Key::of(pipeline));
+        let report = self.board.report(&Identity::of(pipeline));
         let facts = Facts { pipeline, phase, outcome, report: report.as_ref(), cluster_id };
         let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default();
         let status: PipelineStatus = status::status(facts, &Time(now));
@@ -297,15 +307,17 @@ impl Context {
     }
 
     /// Says that passes fail, if that goes on.
-    async fn tell(&self, pipeline: &TransactionPipeline, error: &Error) {
+    async fn tell(&self, pipeline: &TransactionPipeline, identity: &Identity, error: &Error) {
         let failed = {
             let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.get(&Key::of(pipeline)).copied().unwrap_or_default()
+            failures.get(identity).copied().unwrap_or_default()
         };
-        let Some(identity) = Identity::of(pipeline).filter(|_| failed + 1 >= TOLD_AFTER) else { return };
+        if failed + 1 < TOLD_AFTER {
+            return;
+        }
         let phase = Phase::Failing(error.condition_reason(), failure::text(error));
         let said = tokio::time::timeout(TELL_MOST, async {
-            let there = self.applier.observe(&identity).await.map_err(Error::Apply)?;
+            let there = self.applier.observe(identity).await.map_err(Error::Apply)?;
             self.say(pipeline, &phase, &there, None).await
         });
         let said = said.await;
@@ -332,7 +344,7 @@ impl Context {
             writes: true,
         };
         let decisions = pipeline.status.as_ref().map(|status| status.decisions.as_slice());
-        self.board.put(Key::of(pipeline), target, decisions.unwrap_or_default());
+        self.board.put(identity.clone(), target, decisions.unwrap_or_default());
     }
 
     /// Lets the autoscaler look at it all the same, if it can: listeners that run follow the lag, though the api's keys
@@ -347,7 +359,7 @@ impl Context {
         let is_of_another =
             |wrong: &validate::Error| matches!(wrong.reason(), Reason::AlreadyClaimed | Reason::NameConflict);
         if wrong.iter().any(is_of_another) {
-            self.board.pause(&Key::of(pipeline));
+            self.board.pause(identity);
             return;
         }
         let connection = validate::way_to_kafka(pipeline, identity, found);
@@ -357,8 +369,12 @@ impl Context {
     }
 
     /// How many partitions the topics were seen to have.
-    fn partitions(&self, pipeline: &TransactionPipeline) -> std::collections::BTreeMap<String, u32> {
-        let seen = self.board.report(&Key::of(pipeline)).and_then(|report| report.partitions);
+    fn partitions(
+        &self,
+        pipeline: &TransactionPipeline,
+        identity: &Identity,
+    ) -> std::collections::BTreeMap<String, u32> {
+        let seen = self.board.report(identity).and_then(|report| report.partitions);
         seen.into_iter().map(|partitions| (pipeline.spec.kafka.topic.name.clone(), partitions)).collect()
     }
 
@@ -389,15 +405,7 @@ impl Context {
 
     fn oldest(&self, is: impl Fn(&TransactionPipeline) -> bool) -> Option<Identity> {
         let found = self.pipelines.iter().flat_map(|store| store.state_filter(&is));
-        found.min_by_key(|pipeline| age(pipeline)).and_then(|oldest| Identity::of(&oldest))
-    }
-
-    /// Looks at all again after a time. What is wrong may be mended in a Secret, so those are read anew then.
-    fn again(&self, identity: &Identity, after: Duration) -> Action {
-        if after < self.resync {
-            self.applier.secrets.forget(&identity.key());
-        }
-        Action::requeue(after)
+        found.min_by_key(|pipeline| age(pipeline)).map(|oldest| Identity::of(&oldest))
     }
 
     /// When all is looked at again though nothing is known to have changed.

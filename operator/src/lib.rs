@@ -2,7 +2,7 @@
 //!
 //! In suggested reading order:
 //!
-//! - [`crd`]: the custom resource, and what the API server refuses by itself.
+//! - [`crd`]: the custom resource, and what the API server refuses by itself. [`identity`]: what one is told apart by.
 //! - [`lag`] and [`scaling`]: how far listeners are behind, and how many there should be. Neither does I/O.
 //! - [`kafka`]: the only place that knows Kafka's client: offsets, topics.
 //! - [`controller`]: what a pipeline is made of, and the steps by which it is kept true.
@@ -14,6 +14,7 @@ pub mod autoscaler;
 pub mod command;
 pub mod controller;
 pub mod crd;
+pub mod identity;
 pub mod kafka;
 pub mod lag;
 pub mod metrics;

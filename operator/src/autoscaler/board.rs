@@ -7,34 +7,16 @@ use std::{
 };
 
 use futures::channel::mpsc::UnboundedSender;
-use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use kube::runtime::reflector::ObjectRef;
 
 use super::{Report, report};
 use crate::{
     crd::{self, TransactionPipeline},
+    identity::Identity,
     kafka::Connection,
     lag::Unknown,
     scaling::{Decision, History, Learned, Policy, Rate, Reason},
 };
-
-/// A pipeline.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its uid: another one of that name has another.
-    pub uid: String,
-}
-
-impl Key {
-    /// That of a pipeline which the API server keeps.
-    pub fn of(pipeline: &TransactionPipeline) -> Self {
-        let namespace = pipeline.namespace().unwrap_or_default();
-        Self { namespace, name: pipeline.name_any(), uid: pipeline.uid().unwrap_or_default() }
-    }
-}
 
 /// What the loop needs to know of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +38,7 @@ pub struct Target {
 /// Every pipeline that is looked at. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Board {
-    pipelines: Arc<Mutex<HashMap<Key, Pipeline>>>,
+    pipelines: Arc<Mutex<HashMap<Identity, Pipeline>>>,
     news: UnboundedSender<ObjectRef<TransactionPipeline>>,
 }
 
@@ -107,9 +89,9 @@ impl Board {
 
     /// This pipeline is to be looked at. `decisions` are those of its status, the newest first: they outlive the
     /// process, and with them what a listener was seen to reach.
-    pub fn put(&self, key: Key, target: Target, decisions: &[crd::Decision]) {
+    pub fn put(&self, identity: Identity, target: Target, decisions: &[crd::Decision]) {
         let mut pipelines = self.lock();
-        if let Some(pipeline) = pipelines.get_mut(&key) {
+        if let Some(pipeline) = pipelines.get_mut(&identity) {
             if *pipeline.target != target {
                 pipeline.target = Arc::new(target);
             }
@@ -118,34 +100,34 @@ impl Board {
         let watched = Arc::new(tokio::sync::Mutex::new(Watched::new(decisions)));
         let pipeline =
             Pipeline { target: Arc::new(target), watched, report: None, due: Some(Instant::now()) };
-        pipelines.insert(key, pipeline);
+        pipelines.insert(identity, pipeline);
     }
 
     /// Nothing is to be written for this pipeline until it is put again; it is looked at all the same.
-    pub fn pause(&self, key: &Key) {
-        if let Some(pipeline) = self.lock().get_mut(key) {
+    pub fn pause(&self, identity: &Identity) {
+        if let Some(pipeline) = self.lock().get_mut(identity) {
             Arc::make_mut(&mut pipeline.target).writes = false;
         }
     }
 
     /// All that are looked at.
-    pub fn keys(&self) -> Vec<Key> {
+    pub fn identities(&self) -> Vec<Identity> {
         self.lock().keys().cloned().collect()
     }
 
     /// This pipeline is not to be looked at any more.
-    pub fn remove(&self, key: &Key) {
-        self.lock().remove(key);
+    pub fn remove(&self, identity: &Identity) {
+        self.lock().remove(identity);
     }
 
     /// How its Kafka was last reached.
-    pub fn connection(&self, key: &Key) -> Option<Connection> {
-        Some(self.lock().get(key)?.target.connection.clone())
+    pub fn connection(&self, identity: &Identity) -> Option<Connection> {
+        Some(self.lock().get(identity)?.target.connection.clone())
     }
 
     /// What was last seen of it; `None` before it was looked at.
-    pub fn report(&self, key: &Key) -> Option<Report> {
-        self.lock().get(key)?.report.clone()
+    pub fn report(&self, identity: &Identity) -> Option<Report> {
+        self.lock().get(identity)?.report.clone()
     }
 
     /// The connections that are used.
@@ -154,32 +136,32 @@ impl Board {
     }
 
     /// Those whose turn it is. Each has it until it is [done](Self::done).
-    pub(super) fn due(&self, now: Instant) -> Vec<(Key, Arc<Target>, Arc<tokio::sync::Mutex<Watched>>)> {
+    pub(super) fn due(&self, now: Instant) -> Vec<(Identity, Arc<Target>, Arc<tokio::sync::Mutex<Watched>>)> {
         let mut pipelines = self.lock();
         let due = pipelines.iter_mut().filter(|(_, pipeline)| pipeline.due.is_some_and(|due| due <= now));
-        due.map(|(key, pipeline)| {
+        due.map(|(identity, pipeline)| {
             pipeline.due = None;
-            (key.clone(), Arc::clone(&pipeline.target), Arc::clone(&pipeline.watched))
+            (identity.clone(), Arc::clone(&pipeline.target), Arc::clone(&pipeline.watched))
         })
         .collect()
     }
 
     /// It had its turn.
-    pub(super) fn done(&self, key: &Key, next: Instant) {
-        if let Some(pipeline) = self.lock().get_mut(key) {
+    pub(super) fn done(&self, identity: &Identity, next: Instant) {
+        if let Some(pipeline) = self.lock().get_mut(identity) {
             pipeline.due = Some(next);
         }
     }
 
     /// Tells what was seen, if that is news. Whether it was.
-    pub(super) fn publish(&self, key: &Key, watched: &mut Watched) -> bool {
+    pub(super) fn publish(&self, identity: &Identity, watched: &mut Watched) -> bool {
         let Some(decision) = &watched.decision else { return false };
         // At the start of a process, what was said before is still better than that nothing is known yet.
         if decision.reason == Reason::Unknown(Unknown::NotAsked) {
             return false;
         }
         let mut pipelines = self.lock();
-        let Some(pipeline) = pipelines.get_mut(key) else { return false };
+        let Some(pipeline) = pipelines.get_mut(identity) else { return false };
         let decisions: Vec<_> = watched.decisions.iter().cloned().collect();
         let refusal = watched.refusal.as_ref().map(|refusal| refusal.why.as_str());
         let report = Report::new(decision, watched.oldest, decisions, refusal);
@@ -190,11 +172,11 @@ impl Board {
         pipeline.report = Some(report);
         watched.published_at = Some(Instant::now());
         // Nobody listens any more when the process ends.
-        let _ = self.news.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+        let _ = self.news.unbounded_send(ObjectRef::new(&identity.name).within(&identity.namespace));
         true
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Pipeline>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Identity, Pipeline>> {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -61,7 +61,7 @@ impl Server {
 /// The loop, with a pipeline on its board whose turn it is.
 struct Scene {
     autoscaler: Autoscaler,
-    key: Key,
+    identity: Identity,
     target: Arc<Target>,
     watched: Arc<tokio::sync::Mutex<Watched>>,
     second: u64,
@@ -70,9 +70,9 @@ struct Scene {
 impl Scene {
     fn new(client: Client) -> Self {
         let board = Board::new(mpsc::unbounded().0);
-        let key = Key { namespace: "bank".into(), name: "payments".into(), uid: "uid".into() };
-        board.put(key, target(), &[]);
-        let (key, target, watched) = board.due(Instant::now()).pop().unwrap();
+        let identity = Identity { namespace: "bank".into(), name: "payments".into(), uid: "uid".into() };
+        board.put(identity, target(), &[]);
+        let (identity, target, watched) = board.due(Instant::now()).pop().unwrap();
         let autoscaler = Autoscaler {
             client,
             deployments: Seen(vec![]),
@@ -82,7 +82,7 @@ impl Scene {
             interval: Duration::from_secs(1),
             questions: 1,
         };
-        Self { autoscaler, key, target, watched, second: 0 }
+        Self { autoscaler, identity, target, watched, second: 0 }
     }
 
     /// One turn, in which there are so many listeners. What is then told.
@@ -91,8 +91,8 @@ impl Scene {
         let replicas = Replicas { wanted, ready: wanted };
         let observation = Observation::unknown(Duration::from_secs(self.second), replicas);
         let mut watched = self.watched.lock().await;
-        self.autoscaler.act(&self.key, &self.target, &observation, &mut watched).await;
-        self.autoscaler.board.report(&self.key).unwrap()
+        self.autoscaler.act(&self.identity, &self.target, &observation, &mut watched).await;
+        self.autoscaler.board.report(&self.identity).unwrap()
     }
 }
 

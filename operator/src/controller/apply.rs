@@ -20,11 +20,11 @@ use kube::{Client, Resource, ResourceExt as _};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    model::{Applied, Identity, ObjectName, Prepared, Resources},
+    model::{Applied, ObjectName, Prepared, Resources},
     secrets::Secrets,
     topics::{self, TopicsState},
 };
-use crate::{autoscaler::Key, crd::TransactionPipeline, metrics::Metrics};
+use crate::{crd::TransactionPipeline, identity::Identity, metrics::Metrics};
 
 pub use children::{Child, Children, Seen};
 pub(super) use children::{image, is_rolled_out};
@@ -144,7 +144,7 @@ impl Applier {
             }
             now.kafka_secret = pass.as_it_is(copy.clone(), wanted).await?;
             if let Some(copy) = &now.kafka_secret {
-                self.secrets.wrote(&identity.key(), copy);
+                self.secrets.wrote(identity, copy);
             }
         }
         outcome.topics = self.topics.keep(self, topics, &prepared, taken).await?;
@@ -221,10 +221,10 @@ impl Applier {
     }
 
     /// Forgets a pipeline that is gone.
-    pub(super) fn forget(&self, pipeline: &Key) {
-        self.secrets.forget(pipeline);
-        self.retries.forget(&pipeline.namespace, &pipeline.name);
-        self.topics.forget(&pipeline.uid);
+    pub(super) fn forget(&self, identity: &Identity) {
+        self.secrets.forget(identity);
+        self.retries.forget(&identity.namespace, &identity.name);
+        self.topics.forget(&identity.uid);
     }
 }
 
@@ -307,7 +307,7 @@ impl Pass<'_> {
             |copy: &Arc<Secret>| prepared.kafka_secret.is_none() && is_owned_by(&**copy, &self.identity.uid);
         if let Some(copy) = copy.filter(is_unwanted) {
             self.applier.delete(&*copy).await?;
-            self.applier.secrets.forget(&self.identity.key());
+            self.applier.secrets.forget(self.identity);
         }
         Ok(())
     }

@@ -6,17 +6,15 @@ use std::time::Duration;
 use kube::{
     Api, ResourceExt as _,
     api::{Patch, PatchParams},
-    runtime::controller::Action,
 };
 use serde_json::json;
 
 use super::{
-    Context, Error as PassError, apply, deletes_topics, dereference, model::Identity, status::Phase, topics,
-    validate,
+    Context, Error as PassError, apply, deletes_topics, dereference, status::Phase, topics, validate,
 };
 use crate::{
-    autoscaler::Key,
     crd::TransactionPipeline,
+    identity::Identity,
     kafka::{self, Connection},
 };
 
@@ -57,16 +55,15 @@ impl Context {
         self.set_finalizers(pipeline, others.cloned().chain(ours).collect()).await
     }
 
-    /// Deletes what is to go, step by step, and then lets the pipeline go.
+    /// Deletes what is to go, step by step, and then lets the pipeline go. After what time it is to be looked at again.
     pub(super) async fn delete(
         &self,
         pipeline: &TransactionPipeline,
         identity: &Identity,
-    ) -> Result<Action, PassError> {
-        let key = Key::of(pipeline);
-        self.board.pause(&key);
+    ) -> Result<Option<Duration>, PassError> {
+        self.board.pause(identity);
         if !pipeline.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-            return Ok(Action::await_change());
+            return Ok(None);
         }
         let waits = if deletes_topics(pipeline) {
             Box::pin(self.delete_topics(pipeline, identity)).await
@@ -76,13 +73,12 @@ impl Context {
         if let Some(waits) = waits.map_err(PassError::Delete)? {
             let there = self.applier.observe(identity).await.map_err(PassError::Apply)?;
             self.say(pipeline, &Phase::Deleting(waits), &there, None).await?;
-            self.applier.secrets.forget(&key);
-            return Ok(Action::requeue(AGAIN));
+            return Ok(Some(AGAIN));
         }
         let others = pipeline.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned();
         self.set_finalizers(pipeline, others.collect()).await.map_err(PassError::Delete)?;
-        self.forget(&key);
-        Ok(Action::await_change())
+        self.forget(identity);
+        Ok(None)
     }
 
     /// Deletes the topics of a pipeline; what is waited for, or `None` once they are gone.
@@ -129,10 +125,11 @@ impl Context {
         identity: &Identity,
     ) -> Result<Result<Connection, String>, Error> {
         let known = (&self.beside_strimzi, &self.applier.secrets);
-        let found = dereference::dereference(&self.client, known, pipeline, self.partitions(pipeline));
+        let found =
+            dereference::dereference(&self.client, known, pipeline, self.partitions(pipeline, identity));
         let found = Box::pin(found).await.map_err(Error::Dereference)?;
         Ok(validate::way_to_kafka(pipeline, identity, &found).or_else(|wrong| {
-            let before = self.board.connection(&Key::of(pipeline));
+            let before = self.board.connection(identity);
             before.ok_or_else(|| wrong.first().map(ToString::to_string).unwrap_or_default())
         }))
     }

@@ -17,8 +17,8 @@ use k8s_openapi::api::core::v1::Secret;
 
 pub use http_route::{BackendRef, HttpRoute, HttpRouteSpec, PathMatch, RouteMatch, RouteRule};
 pub use pipeline::{
-    Api, Database, DatabaseUser, Exposure, Identity, Images, KafkaAccess, KafkaSasl, KafkaTls, Listener,
-    SecretFile, Topics, Username, ValidatedPipeline,
+    Api, Database, DatabaseUser, Exposure, Images, KafkaAccess, KafkaSasl, KafkaTls, Listener, SecretFile,
+    Topics, Username, ValidatedPipeline,
 };
 pub use resources::{Applied, Prepared, Resources};
 

@@ -18,13 +18,13 @@ use kube::{Api, Client, ResourceExt as _, api::GetParams, runtime::reflector::Ob
 use tokio::time::MissedTickBehavior;
 
 use super::apply::version;
-use crate::{autoscaler::Key, crd::TransactionPipeline};
+use crate::{crd::TransactionPipeline, identity::Identity};
 
 /// The Secrets of all pipelines. Clones are the same.
 #[derive(Clone)]
 pub struct Secrets {
     client: Client,
-    kept: Arc<Mutex<HashMap<Key, OfPipeline>>>,
+    kept: Arc<Mutex<HashMap<Identity, OfPipeline>>>,
 }
 
 /// By namespace and name.
@@ -44,7 +44,7 @@ type AsOf = (Option<i64>, Option<String>);
 /// Those of one pipeline, as it is declared now.
 pub struct SecretsOf<'a> {
     all: &'a Secrets,
-    pipeline: Key,
+    pipeline: Identity,
     generation: Option<i64>,
 }
 
@@ -56,7 +56,7 @@ impl Secrets {
 
     /// Those of a pipeline, as it is declared now.
     pub fn of(&self, pipeline: &TransactionPipeline) -> SecretsOf<'_> {
-        SecretsOf { all: self, pipeline: Key::of(pipeline), generation: pipeline.metadata.generation }
+        SecretsOf { all: self, pipeline: Identity::of(pipeline), generation: pipeline.metadata.generation }
     }
 
     /// Reads all of them again, once in an interval, and says which pipelines are due. It never ends.
@@ -77,7 +77,7 @@ impl Secrets {
     }
 
     /// Reads those of a pipeline again. Whether any is not the same any more.
-    async fn read_again(&self, pipeline: &Key) -> bool {
+    async fn read_again(&self, pipeline: &Identity) -> bool {
         let ids: Vec<_> = self.lock().get(pipeline).into_iter().flat_map(HashMap::keys).cloned().collect();
         let read = ids.into_iter().map(async |id| {
             let now = match read(&self.client, &id.0, &id.1).await {
@@ -100,7 +100,7 @@ impl Secrets {
     }
 
     /// What was written of a Secret that a pipeline has.
-    pub(super) fn wrote(&self, pipeline: &Key, secret: &Secret) {
+    pub(super) fn wrote(&self, pipeline: &Identity, secret: &Secret) {
         let id = (secret.namespace().unwrap_or_default(), secret.name_any());
         if let Some(kept) = self.lock().get_mut(pipeline) {
             replace(kept, &id, Some(pruned(secret.clone())));
@@ -108,7 +108,7 @@ impl Secrets {
     }
 
     /// Forgets those of a pipeline: they are read anew when it is looked at.
-    pub(super) fn forget(&self, pipeline: &Key) {
+    pub(super) fn forget(&self, pipeline: &Identity) {
         self.lock().remove(pipeline);
     }
 
@@ -117,7 +117,7 @@ impl Secrets {
         self.lock().retain(|pipeline, _| is_there(&pipeline.uid));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, OfPipeline>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Identity, OfPipeline>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -248,7 +248,7 @@ mod tests {
     async fn a_secret_that_is_not_the_same_any_more_is_news_and_one_that_cannot_be_read_is_as_it_was() {
         let (secrets, server) = secrets();
         let pipeline = pipeline(1);
-        let key = Key::of(&pipeline);
+        let identity = Identity::of(&pipeline);
         let kept = async || {
             let kept = secrets.of(&pipeline).get("a", "b", None).await.unwrap();
             kept.and_then(|secret| secret.resource_version())
@@ -265,11 +265,11 @@ mod tests {
             (404, "", true, None),
         ] {
             server.answers(code, version);
-            assert_eq!(secrets.read_again(&key).await, is_news, "{code} {version}");
+            assert_eq!(secrets.read_again(&identity).await, is_news, "{code} {version}");
             assert_eq!(kept().await.as_deref(), then);
         }
-        secrets.forget(&key);
-        assert!(!secrets.read_again(&key).await, "there is nothing to read");
+        secrets.forget(&identity);
+        assert!(!secrets.read_again(&identity).await, "there is nothing to read");
     }
 
     #[tokio::test]
@@ -280,7 +280,7 @@ mod tests {
         server.answers(404, "");
         assert!(get().await.is_none());
         let written = json!({"metadata": {"namespace": "a", "name": "b", "resourceVersion": "7"}});
-        secrets.wrote(&Key::of(&pipeline), &serde_json::from_value(written).unwrap());
+        secrets.wrote(&Identity::of(&pipeline), &serde_json::from_value(written).unwrap());
         assert_eq!(get().await.unwrap().resource_version().as_deref(), Some("7"));
     }
 }

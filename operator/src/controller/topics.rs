@@ -16,10 +16,11 @@ use kube::ResourceExt as _;
 
 use super::{
     apply::{Applier, Error, Named},
-    model::{Identity, Prepared, Resources, ValidatedPipeline, strimzi::KafkaTopic},
+    model::{Prepared, Resources, ValidatedPipeline, strimzi::KafkaTopic},
 };
 use crate::{
     crd,
+    identity::Identity,
     kafka::topic::{Refusal, Step},
 };
 

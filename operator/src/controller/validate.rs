@@ -15,11 +15,10 @@ mod tests;
 
 pub use error::{Error, Fault};
 
-use super::model::{
-    Api, Dereferenced, Exposure, Identity, Images, Installation, Listener, ValidatedPipeline,
-};
+use super::model::{Api, Dereferenced, Exposure, Images, Installation, Listener, ValidatedPipeline};
 use crate::{
     crd::{self, TransactionPipeline},
+    identity::Identity,
     kafka::Connection,
 };
 use secrets::Secrets;
@@ -33,7 +32,7 @@ pub fn validate(
     found: &Dereferenced,
     installation: &Installation,
 ) -> Result<ValidatedPipeline, Vec<Error>> {
-    let identity = Identity::of(pipeline).ok_or_else(|| vec![Error::Unidentified])?;
+    let identity = Identity::of(pipeline);
     let spec = &pipeline.spec;
     let secrets = Secrets::new(&identity.namespace, found);
     let mut wrong = Vec::new();

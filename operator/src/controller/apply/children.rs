@@ -15,7 +15,10 @@ use kube::{
 };
 
 use super::{Object, is_owned_by};
-use crate::controller::model::{HttpRoute, Identity, strimzi::KafkaTopic};
+use crate::{
+    controller::model::{HttpRoute, strimzi::KafkaTopic},
+    identity::Identity,
+};
 
 /// The objects of one kind, in all namespaces that are watched.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use kube::{
 use serde_json::Value;
 
 use super::{Applier, Error, FIELD_MANAGER, Object, Problem, children::Seen, named};
-use crate::controller::model::Identity;
+use crate::identity::Identity;
 
 /// How each object was after it was last applied, and when it was last seen. While neither what is wanted nor what is
 /// there differs from what was applied, there is nothing to write. It is lost with the process: then each is applied once

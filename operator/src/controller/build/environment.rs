@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::{
 
 use super::{ADMIN_PORT, HTTP_PORT};
 use crate::{
-    controller::model::{DatabaseUser, Identity, KafkaAccess, SecretFile, Username, ValidatedPipeline},
+    controller::model::{DatabaseUser, KafkaAccess, SecretFile, Username, ValidatedPipeline},
     crd::TlsMode,
+    identity::Identity,
     kafka::SaslMechanism,
 };
 

@@ -1,12 +1,11 @@
 //! A pipeline of which nothing is left that Kubernetes could refuse.
 
-use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use kube::Resource;
+use k8s_openapi::api::core::v1::ResourceRequirements;
 
 use super::Hidden;
 use crate::{
-    autoscaler::Key,
-    crd::{self, TransactionPipeline},
+    crd,
+    identity::Identity,
     kafka::{self, SaslMechanism, topic},
 };
 
@@ -31,17 +30,6 @@ pub struct ValidatedPipeline {
     pub pod_template: crd::PodTemplate,
     /// Whether policies of the network say who may reach the pods.
     pub has_network_policies: bool,
-}
-
-/// Which pipeline it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its uid: another one of that name has another.
-    pub uid: String,
 }
 
 /// The images that run.
@@ -194,50 +182,6 @@ pub struct Listener {
     /// The most that make sense and that the connections to MySQL are enough for: the scaler never exceeds it, whoever
     /// decides.
     pub most: u32,
-}
-
-impl Identity {
-    /// That of a pipeline which the API server keeps.
-    pub fn of(pipeline: &TransactionPipeline) -> Option<Self> {
-        let metadata = &pipeline.metadata;
-        Some(Self {
-            namespace: metadata.namespace.clone()?,
-            name: metadata.name.clone()?,
-            uid: metadata.uid.clone()?,
-        })
-    }
-
-    /// By what else it is known.
-    pub fn key(&self) -> Key {
-        Key { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() }
-    }
-
-    /// Name of the object that something of the pipeline has, such as `api`: at most 22 characters longer than its own.
-    pub fn child(&self, of: &str) -> String {
-        format!("{}-{of}", self.name)
-    }
-
-    /// The consumer group of its listeners.
-    pub fn group(&self) -> String {
-        format!("fluxo.{}.{}", self.namespace, self.name)
-    }
-
-    /// Name of the Secret with copies of what Strimzi keeps.
-    pub fn kafka_secret(&self) -> String {
-        self.child("kafka")
-    }
-
-    /// What names the pipeline as the owner of an object in its namespace.
-    pub fn owner_reference(&self) -> OwnerReference {
-        OwnerReference {
-            api_version: TransactionPipeline::api_version(&()).into(),
-            kind: TransactionPipeline::kind(&()).into(),
-            name: self.name.clone(),
-            uid: self.uid.clone(),
-            controller: Some(true),
-            block_owner_deletion: Some(true),
-        }
-    }
 }
 
 impl Images {

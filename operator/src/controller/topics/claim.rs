@@ -8,8 +8,8 @@ use kube::ResourceExt as _;
 
 use super::{Found, Request};
 use crate::{
-    controller::model::Identity,
     crd::{self, TransactionPipeline},
+    identity::Identity,
     kafka::Kafka,
     lag::{TopicOffsets, Unknown},
 };

@@ -11,9 +11,6 @@ use crate::{
 /// What is wrong with a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It was not read from an API server.
-    #[error("the pipeline has no namespace, name or uid: only one that an API server keeps can be built")]
-    Unidentified,
     /// Something that it refers to cannot be had.
     #[error(transparent)]
     Missing(#[from] MissingReference),
@@ -185,7 +182,7 @@ impl Error {
             Self::KafkaNotReady { .. } | Self::NoAuthority { .. } => Reason::KafkaNotReady,
             Self::AlreadyClaimed { .. } => Reason::AlreadyClaimed,
             Self::Unclaimed { .. } => Reason::NameConflict,
-            Self::Unidentified | Self::Writers | Self::TooFewConnections { .. } => Reason::InvalidSpec,
+            Self::Writers | Self::TooFewConnections { .. } => Reason::InvalidSpec,
         }
     }
 
@@ -200,8 +197,7 @@ impl Error {
             | Self::NoAuthority { .. }
             | Self::AlreadyClaimed { .. }
             | Self::Unclaimed { .. } => Some(ConditionType::TopicsReady),
-            Self::Unidentified
-            | Self::Missing(_)
+            Self::Missing(_)
             | Self::NoKey { .. }
             | Self::BadValue { .. }
             | Self::Writers

@@ -3,9 +3,10 @@
 use super::{Error, note, secrets, secrets::Secrets, strimzi};
 use crate::{
     controller::model::{
-        Dereferenced, Identity, KafkaAccess, KafkaSasl, KafkaTls, MissingReference, ObjectName, Username,
+        Dereferenced, KafkaAccess, KafkaSasl, KafkaTls, MissingReference, ObjectName, Username,
     },
     crd,
+    identity::Identity,
     kafka::SaslMechanism,
 };
 

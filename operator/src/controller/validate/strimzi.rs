@@ -3,11 +3,12 @@
 use super::{Error, secrets};
 use crate::{
     controller::model::{
-        Hidden, Identity, KafkaAccess, KafkaSasl, KafkaTls, ObjectName, SecretData, SecretFile, Strimzi,
-        User, Username,
+        Hidden, KafkaAccess, KafkaSasl, KafkaTls, ObjectName, SecretData, SecretFile, Strimzi, User,
+        Username,
         strimzi::{Kafka, Listener},
     },
     crd,
+    identity::Identity,
     kafka::SaslMechanism,
 };
 

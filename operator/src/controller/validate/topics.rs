@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Error;
 use crate::{
-    controller::model::{Dereferenced, Identity, ObjectName, Topics, strimzi::KafkaTopic},
+    controller::model::{Dereferenced, ObjectName, Topics, strimzi::KafkaTopic},
     crd,
+    identity::Identity,
     kafka::topic::{Refusal, Wanted},
 };
 
