@@ -10,6 +10,7 @@ use k8s_openapi::{
         policy::v1::PodDisruptionBudget,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, ResourceExt as _,
@@ -103,6 +104,44 @@ async fn what_somebody_changes_or_deletes_is_mended() {
     scene.change::<Service>("pagamentos-api", without).await;
     let is_labelled = |service: &Service| service.labels().contains_key("app.kubernetes.io/managed-by");
     scene.until::<Service>("pagamentos-api", "the label is back", is_labelled).await;
+}
+
+#[tokio::test]
+async fn a_change_that_contradicts_what_is_wanted_is_mended() {
+    let scene = Scene::start().await;
+    scene.make("pagamentos").await;
+    // What was not written by apply stays when it is not wanted any more.
+    let is_ours_by_apply_alone = |metadata: &ObjectMeta| {
+        let mut ours = metadata
+            .managed_fields
+            .iter()
+            .flatten()
+            .filter(|fields| fields.manager.as_deref() == Some("fluxo-operator"));
+        ours.all(|fields| fields.operation.as_deref() == Some("Apply"))
+    };
+    // Applied beside these, there would be two ports of one name, and a value from two sources.
+    let ports = |service: &Service| service.spec.as_ref().unwrap().ports.clone();
+    let service = scene.until::<Service>("pagamentos-api", "the Service is made", |_| true).await;
+    let mut other = serde_json::to_value(ports(&service)).unwrap();
+    other[0]["port"] = json!(8080);
+    scene.change::<Service>("pagamentos-api", json!({"spec": {"ports": other}})).await;
+    let is_as_made = |now: &Service| ports(now) == ports(&service) && is_ours_by_apply_alone(&now.metadata);
+    scene.until::<Service>("pagamentos-api", "the port is mended", is_as_made).await;
+
+    let containers = |deployment: &Deployment| {
+        deployment.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers.clone()
+    };
+    let api = scene.until::<Deployment>("pagamentos-api", "the api is made", |_| true).await;
+    let mut other = serde_json::to_value(containers(&api)).unwrap();
+    let env = other[0]["env"].as_array_mut().unwrap();
+    let value = env.iter_mut().find(|variable| variable["value"].is_string()).unwrap();
+    value["value"] = json!(null);
+    value["valueFrom"] = json!({"fieldRef": {"fieldPath": "metadata.name"}});
+    let other = json!({"spec": {"template": {"spec": {"containers": other}}}});
+    scene.change::<Deployment>("pagamentos-api", other).await;
+    let is_as_made =
+        |now: &Deployment| containers(now) == containers(&api) && is_ours_by_apply_alone(&now.metadata);
+    scene.until::<Deployment>("pagamentos-api", "the variable is mended", is_as_made).await;
 }
 
 #[tokio::test]

@@ -6,13 +6,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Applier, Error, FIELD_MANAGER, Object, Problem, children::Seen, named};
+use super::{Applier, Error, FIELD_MANAGER, Named, Object, Problem, children::Seen, named};
 use crate::identity::Identity;
 
 /// How each object was after it was last applied, and when it was last seen. While neither what is wanted nor what is
@@ -88,8 +89,13 @@ impl Applier {
             // Never another one that took its name meanwhile.
             body["metadata"]["uid"] = there.uid().into();
         }
-        let by = PatchParams::apply(FIELD_MANAGER).force();
-        match api.patch(&what.name, &by, &Patch::Apply(&body)).await {
+        let applied = match apply(&api, &what, &body).await {
+            Err(refused) if there.is_some() && code(&refused) == Some(422) => {
+                Box::pin(self.mend(&api, &what, &body, refused)).await
+            }
+            applied => applied,
+        };
+        match applied {
             Ok(applied) => {
                 self.metrics.wrote(&what.kind);
                 self.ledger.note(owner, &applied, digest_of_wanted);
@@ -100,6 +106,23 @@ impl Applier {
             }
             Err(error) => Err(Error::new("applying", what, error)),
         }
+    }
+
+    /// Applies what was refused beside what others wrote into it.
+    async fn mend<K: Object>(
+        &self,
+        api: &Api<K>,
+        what: &Named,
+        body: &Value,
+        refused: kube::Error,
+    ) -> kube::Result<K> {
+        // Else what is wanted is what it refuses, and nothing was changed.
+        if replace_lists(api, what, body).await.is_err() {
+            return Err(refused);
+        }
+        self.metrics.wrote(&what.kind);
+        tracing::info!(object = %what, "replaced what others wrote into its lists");
+        apply(api, what, body).await
     }
 
     /// Deletes an object, with what it owns; if it is gone already, all the better.
@@ -125,6 +148,43 @@ impl Applier {
             Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
             Err(error) => Err(Error::new("deleting", what, error)),
         }
+    }
+}
+
+async fn apply<K: Object>(api: &Api<K>, what: &Named, body: &Value) -> kube::Result<K> {
+    let by = PatchParams::apply(FIELD_MANAGER).force();
+    let applied = api.patch(&what.name, &by, &Patch::Apply(body)).await?;
+    Box::pin(disown_updates(api, what, applied)).await
+}
+
+/// Writes an object with each list as a whole. Apply leaves what others put into a list, where it can contradict what is
+/// wanted: with its port changed by somebody, a Service would get two of one name, which the API server refuses.
+async fn replace_lists<K: Object>(api: &Api<K>, what: &Named, body: &Value) -> kube::Result<K> {
+    let by = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    api.patch(&what.name, &by, &Patch::Merge(body)).await
+}
+
+/// Owns nothing by [`replace_lists`], but by apply only: else what is not wanted any more would stay.
+async fn disown_updates<K: Object>(api: &Api<K>, what: &Named, applied: K) -> kube::Result<K> {
+    let is_ours = |fields: &ManagedFieldsEntry| {
+        fields.manager.as_deref() == Some(FIELD_MANAGER)
+            && fields.operation.as_deref() == Some("Update")
+            && fields.subresource.is_none()
+    };
+    let all = applied.managed_fields();
+    if !all.iter().any(is_ours) {
+        return Ok(applied);
+    }
+    let others: Vec<_> = all.iter().filter(|fields| !is_ours(fields)).collect();
+    let metadata = json!({"managedFields": others, "resourceVersion": applied.resource_version()});
+    let patch = Patch::Merge(json!({"metadata": metadata}));
+    api.patch(&what.name, &PatchParams::default(), &patch).await
+}
+
+fn code(error: &kube::Error) -> Option<u16> {
+    match error {
+        kube::Error::Api(status) => Some(status.code),
+        _ => None,
     }
 }
 
@@ -242,11 +302,9 @@ fn digest(value: &Value) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::apps::v1::Deployment;
-    use serde_json::json;
-
     use super::*;
     use crate::controller::apply::{Child as _, is_rolled_out};
+    use k8s_openapi::api::apps::v1::Deployment;
 
     fn deployment(version: u32, generation: i64, replicas: i32) -> Deployment {
         serde_json::from_value(json!({
