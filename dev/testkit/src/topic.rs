@@ -12,7 +12,7 @@ use rdkafka::{
 use uuid::Uuid;
 
 /// How long the broker may take for anything asked of it here.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A topic, which is deleted with this value unless the test panics.
 pub struct TestTopic {
@@ -37,7 +37,7 @@ pub struct Login {
 }
 
 /// What asks brokers to make and delete topics.
-type Admin = LazyLock<AdminClient<DefaultClientContext>>;
+pub(crate) type Admin = LazyLock<AdminClient<DefaultClientContext>>;
 
 /// The topics whose names begin with a prefix, which are deleted with this value unless the test panics.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ static ADMIN: Admin = LazyLock::new(|| {
     config.set("bootstrap.servers", kafka()).set("client.id", "fluxo-testkit");
     config.create().expect("an admin client needs nothing but the name of a broker")
 });
-static SECURE_ADMIN: Admin = LazyLock::new(|| {
+pub(crate) static SECURE_ADMIN: Admin = LazyLock::new(|| {
     let (login, mut config) = (secure_kafka(), ClientConfig::new());
     config
         .set("bootstrap.servers", login.bootstrap_servers)

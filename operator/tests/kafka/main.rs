@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod offsets;
+mod rights;
 mod topics;
 
 use std::time::Duration;

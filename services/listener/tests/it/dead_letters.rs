@@ -31,7 +31,7 @@ async fn quarantine(pipeline: &Pipeline) -> Vec<Entry> {
     pipeline.store.quarantine(&Filter::default(), 10_000).await.unwrap()
 }
 
-async fn until_forwarded(pipeline: &Pipeline, count: usize) {
+pub(crate) async fn until_forwarded(pipeline: &Pipeline, count: usize) {
     eventually("records that were forwarded", PATIENCE, async || {
         let entries = quarantine(pipeline).await;
         (entries.iter().filter(|entry| entry.forwarded_at.is_some()).count() == count).then_some(())

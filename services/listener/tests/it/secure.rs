@@ -2,10 +2,21 @@
 
 use std::{io::Write as _, path::Path};
 
-use fluxo_testkit::{Login, TestTopic, secure_kafka, secure_topic};
+use fluxo_testkit::{
+    Login, On,
+    Right::{Describe, Read, Write},
+    TestTopic, secure_kafka, secure_topic, secure_user,
+};
+use rdkafka::{
+    ClientConfig,
+    producer::{BaseProducer, BaseRecord, Producer as _},
+};
 use tempfile::NamedTempFile;
 
-use crate::pipeline::{Pipeline, Running};
+use crate::{
+    dead_letters::until_forwarded,
+    pipeline::{PATIENCE, Pipeline, Running, Serving},
+};
 
 const PASSWORD: &str = "senha-do-banco-4711";
 const TRANSACTION: &str = r#"{"account":"ana","kind":"entrada","amount":"10.50","currency":"BRL"}"#;
@@ -61,21 +72,39 @@ impl Secure {
             let other = others.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
             format!("--{name}={}", other.unwrap_or(value).display())
         };
-        own.iter().map(|(name, own)| value(name, own)).collect()
+        let is_own = |name: &str| own.iter().any(|(own, _)| *own == name);
+        let further = others.iter().filter(|(name, _)| !is_own(name));
+        own.iter().chain(further).map(|(name, own)| value(name, own)).collect()
     }
 
     async fn listen(&self, others: &[(&str, &Path)]) -> Running {
         let flags = self.flags(others).await;
         self.pipeline.listen(&flags.iter().map(String::as_str).collect::<Vec<_>>()).await
     }
+
+    async fn serve_api(&self, others: &[(&str, &Path)]) -> Serving {
+        let flags = self.flags(others).await;
+        self.pipeline.serve_api(&flags.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
+    /// Puts a record on the topic that is none of a transaction.
+    fn send_poison(&self) {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.kafka.bootstrap_servers)
+            .set("security.protocol", "sasl_ssl")
+            .set("ssl.ca.location", self.kafka.authority.display().to_string())
+            .set("sasl.mechanism", "SCRAM-SHA-512")
+            .set("sasl.username", &self.kafka.username)
+            .set("sasl.password", &self.kafka.password)
+            .create()
+            .unwrap();
+        producer.send(BaseRecord::to(&self.topic.name).key("ana").payload("poison")).unwrap();
+        producer.flush(PATIENCE).unwrap();
+    }
 }
 
-#[tokio::test]
-async fn a_transaction_becomes_a_row_over_tls_and_logins() {
-    let secure = Secure::new().await;
-    let flags = secure.flags(&[]).await;
-    let listener = secure.listen(&[]).await;
-    let api = secure.pipeline.serve_api(&flags.iter().map(String::as_str).collect::<Vec<_>>()).await;
+/// Posts a transaction, and sees its row and what the stream tells of it.
+async fn takes_a_transaction(secure: &Secure, api: &Serving) {
     let request = reqwest::Client::new().post(format!("{}/v1/transactions", api.url));
     let request = request.header("content-type", "application/json").header("prefer", "wait=30");
     assert_eq!(request.body(TRANSACTION).send().await.unwrap().status(), 201);
@@ -87,6 +116,44 @@ async fn a_transaction_becomes_a_row_over_tls_and_logins() {
     while !told.contains("data: ") {
         told.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().unwrap()).unwrap());
     }
+}
+
+#[tokio::test]
+async fn a_transaction_becomes_a_row_over_tls_and_logins() {
+    let secure = Secure::new().await;
+    let (listener, api) = (secure.listen(&[]).await, secure.serve_api(&[]).await);
+    takes_a_transaction(&secure, &api).await;
+    api.stop().await;
+    listener.stop().await;
+}
+
+#[tokio::test]
+async fn the_rights_that_the_readme_names_are_enough() {
+    let (secure, dead_letters) = (Secure::new().await, secure_topic(2).await);
+    let (of_api, of_listener) = (secure_user().await, secure_user().await);
+    let topic = On::Topic(&secure.topic.name);
+    of_api.grant(topic, &[Write, Describe, Read]).await;
+    of_listener.grant(topic, &[Read, Describe]).await;
+    of_listener.grant(On::Topic(&dead_letters.name), &[Write, Describe]).await;
+    let password = file(&of_listener.login.password);
+    let flags: [(&str, &Path); 3] = [
+        ("kafka-username", of_listener.login.username.as_ref()),
+        ("kafka-password-file", password.path()),
+        ("listener-dead-letter-topic", dead_letters.name.as_ref()),
+    ];
+    let listener = secure.listen(&flags).await;
+    // What is missing is told as what it is, until it is granted.
+    listener.until_readiness_has("kafka: this user may not read topic").await;
+    of_listener.grant(On::Group(&secure.pipeline.topic.name), &[Read]).await;
+    listener.until_ready().await;
+
+    let password = file(&of_api.login.password);
+    let flags =
+        [("kafka-username", of_api.login.username.as_ref()), ("kafka-password-file", password.path())];
+    let api = secure.serve_api(&flags).await;
+    takes_a_transaction(&secure, &api).await;
+    secure.send_poison();
+    until_forwarded(&secure.pipeline, 1).await;
     api.stop().await;
     listener.stop().await;
 }
