@@ -34,7 +34,7 @@ use crate::{
     identity::Identity,
     lag::Unknown,
     metrics::Metrics,
-    scaling::{Decision, Observation, Replicas, decide},
+    scaling::{Decision, History, Observation, Replicas, decide},
 };
 use board::Watched;
 
@@ -116,7 +116,8 @@ impl Autoscaler {
         let mut watched = watched.lock().await;
         let Some(replicas) = self.replicas(identity, target, &mut watched) else { return self.interval };
         let began = Instant::now();
-        let observation = self.observe(target, replicas, watched.began.elapsed()).await;
+        let at = History::BEGINS + watched.began.elapsed();
+        let observation = self.observe(target, replicas, at).await;
         self.metrics.lag_round(began.elapsed());
         if watched.age_at.is_none_or(|at| at.elapsed() >= AGE_INTERVAL) {
             watched.oldest = self.oldest(target, &observation).await;

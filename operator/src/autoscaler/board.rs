@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::channel::mpsc::UnboundedSender;
+use jiff::SignedDuration;
 use kube::runtime::reflector::ObjectRef;
 
 use super::{Report, report};
@@ -88,7 +89,7 @@ impl Board {
     }
 
     /// This pipeline is to be looked at. `decisions` are those of its status, the newest first: they outlive the
-    /// process, and with them what a listener was seen to reach.
+    /// process, and with them what a listener was seen to reach and what was changed within an hour.
     pub fn put(&self, identity: Identity, target: Target, decisions: &[crd::Decision]) {
         let mut pipelines = self.lock();
         if let Some(pipeline) = pipelines.get_mut(&identity) {
@@ -97,7 +98,7 @@ impl Board {
             }
             return;
         }
-        let watched = Arc::new(tokio::sync::Mutex::new(Watched::new(decisions)));
+        let watched = Arc::new(tokio::sync::Mutex::new(Watched::new(decisions, jiff::Timestamp::now())));
         let pipeline =
             Pipeline { target: Arc::new(target), watched, report: None, due: Some(Instant::now()) };
         pipelines.insert(identity, pipeline);
@@ -182,13 +183,20 @@ impl Board {
 }
 
 impl Watched {
-    fn new(decisions: &[crd::Decision]) -> Self {
+    /// `decisions` are those that the process before left, the newest first, and `now` is the time by which they say
+    /// when they were made.
+    fn new(decisions: &[crd::Decision], now: jiff::Timestamp) -> Self {
+        // What was recommended changed nothing.
+        let changes =
+            decisions.iter().filter(|decision| decision.reason != crd::Reason::Recommending.as_str());
+        let ages =
+            changes.map(|change| now.duration_since(change.at.0).max(SignedDuration::ZERO).unsigned_abs());
         let learned = decisions.iter().find_map(|decision| decision.inputs.kept_per_second_and_replica);
         let learned = learned.and_then(|rate| u64::try_from(rate).ok()).filter(|rate| *rate > 0);
         let learned = learned.map(|rate| Learned { rate: Rate::per_second(rate) });
         Self {
             began: Instant::now(),
-            history: History::new(learned),
+            history: History::new(learned, ages.rev()),
             wrote: None,
             oldest: None,
             age_at: None,
@@ -232,11 +240,14 @@ impl Watched {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
+    use crate::scaling::{Observation, Replicas};
 
     #[test]
     fn a_refusal_is_logged_when_it_is_another_and_else_once_a_minute() {
-        let (mut watched, began) = (Watched::new(&[]), Instant::now());
+        let (mut watched, began) = (Watched::new(&[], jiff::Timestamp::now()), Instant::now());
         let mut logs = |why: &str, seconds| watched.refused(why.into(), began + Duration::from_secs(seconds));
         assert!(logs("forbidden", 0));
         assert!(!logs("forbidden", 1));
@@ -248,8 +259,33 @@ mod tests {
     }
 
     #[test]
+    fn what_the_process_before_changed_within_an_hour_counts() {
+        let now = jiff::Timestamp::now();
+        let made = |minutes: i64, reason: crd::Reason| crd::Decision {
+            at: Time(now - SignedDuration::from_mins(minutes)),
+            from: 1,
+            to: 2,
+            reason: reason.as_str().into(),
+            inputs: crd::Inputs::default(),
+        };
+        let left = [
+            // By a clock that was ahead.
+            made(-1, crd::Reason::ScaledIn),
+            made(20, crd::Reason::Recommending),
+            made(50, crd::Reason::ScaledOut),
+            made(60, crd::Reason::ScaledOut),
+        ];
+        let watched = Watched::new(&left, now);
+        let changes = |minutes: u64| {
+            let at = History::BEGINS + Duration::from_mins(minutes);
+            watched.history.changes(&Observation::unknown(at, Replicas::default()))
+        };
+        assert_eq!([0, 9, 10, 59, 60].map(changes), [2, 2, 1, 1, 0]);
+    }
+
+    #[test]
     fn a_refusal_after_a_write_that_succeeded_is_logged() {
-        let (mut watched, now) = (Watched::new(&[]), Instant::now());
+        let (mut watched, now) = (Watched::new(&[], jiff::Timestamp::now()), Instant::now());
         assert!(watched.refused("forbidden".into(), now));
         watched.refusal = None;
         assert!(watched.refused("forbidden".into(), now));

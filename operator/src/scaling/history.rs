@@ -84,9 +84,14 @@ pub(super) struct Stuck {
 }
 
 impl History {
-    /// Nothing seen, but what a listener reached earlier.
-    pub fn new(learned: Option<Learned>) -> Self {
-        Self { learned, ..Self::default() }
+    /// When observations are to begin, where changes from before them are known.
+    pub const BEGINS: Duration = HOUR;
+
+    /// Nothing seen but, earlier, what a listener reached, and how long before [`BEGINS`](Self::BEGINS) the number of
+    /// listeners changed, the longest first.
+    pub fn new(learned: Option<Learned>, changes: impl IntoIterator<Item = Duration>) -> Self {
+        let changes = changes.into_iter().filter_map(|age| Self::BEGINS.checked_sub(age)).collect();
+        Self { changes, learned, ..Self::default() }
     }
 
     /// What a listener was seen to reach; `None` until one was.
@@ -161,7 +166,7 @@ impl History {
     }
 
     /// How often the number of listeners changed in the hour before.
-    pub(super) fn changes(&self, observation: &Observation) -> u32 {
+    pub(crate) fn changes(&self, observation: &Observation) -> u32 {
         let recent = self.changes.iter().filter(|at| **at + HOUR > observation.at).count();
         let changed_now = self.samples.back().is_some_and(|last| last.wanted != observation.replicas.wanted);
         u32::try_from(recent).unwrap_or(u32::MAX).saturating_add(u32::from(changed_now))
