@@ -1,5 +1,7 @@
 //! What a pipeline is made of: made, mended, and not written again when nothing changed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use fluxo_operator::{controller::model::HttpRoute, crd::TransactionPipeline};
 use fluxo_testkit::eventually;
 use k8s_openapi::{
@@ -110,23 +112,15 @@ async fn what_somebody_changes_or_deletes_is_mended() {
 async fn a_change_that_contradicts_what_is_wanted_is_mended() {
     let scene = Scene::start().await;
     scene.make("pagamentos").await;
-    // What was not written by apply stays when it is not wanted any more.
-    let is_ours_by_apply_alone = |metadata: &ObjectMeta| {
-        let mut ours = metadata
-            .managed_fields
-            .iter()
-            .flatten()
-            .filter(|fields| fields.manager.as_deref() == Some("fluxo-operator"));
-        ours.all(|fields| fields.operation.as_deref() == Some("Apply"))
-    };
-    // Applied beside these, there would be two ports of one name, and a value from two sources.
-    let ports = |service: &Service| service.spec.as_ref().unwrap().ports.clone();
-    let service = scene.until::<Service>("pagamentos-api", "the Service is made", |_| true).await;
-    let mut other = serde_json::to_value(ports(&service)).unwrap();
-    other[0]["port"] = json!(8080);
-    scene.change::<Service>("pagamentos-api", json!({"spec": {"ports": other}})).await;
-    let is_as_made = |now: &Service| ports(now) == ports(&service) && is_ours_by_apply_alone(&now.metadata);
-    scene.until::<Service>("pagamentos-api", "the port is mended", is_as_made).await;
+    // Applied beside these, there would be two ports of one name, a minimum beside a maximum, a value from two sources.
+    change_port_until_mended(&scene).await;
+
+    let budget = scene.until::<PodDisruptionBudget>("pagamentos-api", "the budget is made", |_| true).await;
+    let other = json!({"spec": {"maxUnavailable": null, "minAvailable": 1}});
+    scene.change::<PodDisruptionBudget>("pagamentos-api", other).await;
+    let is_as_made =
+        |now: &PodDisruptionBudget| now.spec == budget.spec && is_ours_by_apply_alone(&now.metadata);
+    scene.until::<PodDisruptionBudget>("pagamentos-api", "the budget is mended", is_as_made).await;
 
     let containers = |deployment: &Deployment| {
         deployment.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers.clone()
@@ -142,6 +136,45 @@ async fn a_change_that_contradicts_what_is_wanted_is_mended() {
     let is_as_made =
         |now: &Deployment| containers(now) == containers(&api) && is_ours_by_apply_alone(&now.metadata);
     scene.until::<Deployment>("pagamentos-api", "the variable is mended", is_as_made).await;
+}
+
+#[tokio::test]
+async fn a_mend_that_breaks_off_is_made_to_its_end() {
+    let scene = Scene::start().await;
+    scene.make("pagamentos").await;
+    scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
+    let breaks_off = AtomicBool::new(false);
+    scene.operator().middle.rule(move |asked| {
+        if !asked.is_write() || !asked.is_of("services") {
+            return Fate::Passes;
+        }
+        // As it was made it is again by then, and whether it was written by apply is no part of that.
+        let is_replaced = !asked.is_apply() && !asked.body.contains("managedFields");
+        if breaks_off.swap(is_replaced, Ordering::SeqCst) {
+            Fate::Answered(500, "InternalError")
+        } else {
+            Fate::Passes
+        }
+    });
+    change_port_until_mended(&scene).await;
+}
+
+/// Somebody changes the port of the Service.
+async fn change_port_until_mended(scene: &Scene) {
+    let ports = |service: &Service| service.spec.as_ref().unwrap().ports.clone();
+    let service = scene.until::<Service>("pagamentos-api", "the Service is made", |_| true).await;
+    let mut other = serde_json::to_value(ports(&service)).unwrap();
+    other[0]["port"] = json!(8080);
+    scene.change::<Service>("pagamentos-api", json!({"spec": {"ports": other}})).await;
+    let is_as_made = |now: &Service| ports(now) == ports(&service) && is_ours_by_apply_alone(&now.metadata);
+    scene.until::<Service>("pagamentos-api", "the port is mended", is_as_made).await;
+}
+
+/// What was written otherwise would stay when it is not wanted any more.
+fn is_ours_by_apply_alone(metadata: &ObjectMeta) -> bool {
+    let all = metadata.managed_fields.iter().flatten();
+    let mut ours = all.filter(|fields| fields.manager.as_deref() == Some("fluxo-operator"));
+    ours.all(|fields| fields.operation.as_deref() == Some("Apply"))
 }
 
 #[tokio::test]

@@ -52,6 +52,10 @@ impl Asked {
         self.method != Method::GET && !self.is_of("leases") && !self.is_of("events")
     }
 
+    pub(crate) fn is_apply(&self) -> bool {
+        self.query.contains("force=true")
+    }
+
     pub(crate) fn is_of(&self, kind: &str) -> bool {
         self.path.split('/').any(|part| part == kind)
     }

@@ -90,9 +90,13 @@ impl Applier {
             body["metadata"]["uid"] = there.uid().into();
         }
         let applied = match apply(&api, &what, &body).await {
-            Err(refused) if there.is_some() && code(&refused) == Some(422) => {
-                Box::pin(self.mend(&api, &what, &body, refused)).await
-            }
+            Err(refused) if code(&refused) == Some(422) => match &there {
+                Some(there) => {
+                    self.ledger.forget(owner, &**there);
+                    Box::pin(self.mend(&api, &what, body, refused)).await
+                }
+                None => Err(refused),
+            },
             applied => applied,
         };
         match applied {
@@ -113,16 +117,19 @@ impl Applier {
         &self,
         api: &Api<K>,
         what: &Named,
-        body: &Value,
+        body: Value,
         refused: kube::Error,
     ) -> kube::Result<K> {
-        // Else what is wanted is what it refuses, and nothing was changed.
-        if replace_lists(api, what, body).await.is_err() {
-            return Err(refused);
+        match replace(api, what, body.clone()).await {
+            Ok(_) => {
+                self.metrics.wrote(&what.kind);
+                tracing::info!(object = %what, "replaced what others wrote beside what is wanted");
+                apply(api, what, &body).await
+            }
+            // What is wanted is what it refuses. Nothing was changed.
+            Err(error) if code(&error).is_some_and(is_a_refusal) => Err(refused),
+            Err(error) => Err(error),
         }
-        self.metrics.wrote(&what.kind);
-        tracing::info!(object = %what, "replaced what others wrote into its lists");
-        apply(api, what, body).await
     }
 
     /// Deletes an object, with what it owns; if it is gone already, all the better.
@@ -157,14 +164,23 @@ async fn apply<K: Object>(api: &Api<K>, what: &Named, body: &Value) -> kube::Res
     Box::pin(disown_updates(api, what, applied)).await
 }
 
-/// Writes an object with each list as a whole. Apply leaves what others put into a list, where it can contradict what is
-/// wanted: with its port changed by somebody, a Service would get two of one name, which the API server refuses.
-async fn replace_lists<K: Object>(api: &Api<K>, what: &Named, body: &Value) -> kube::Result<K> {
+/// What must not be beside what is wanted and is in no list: where, and its name.
+const CONTRADICTIONS: [(&str, &str); 2] =
+    [("/spec", "minAvailable"), ("/spec/template/spec/securityContext/seccompProfile", "localhostProfile")];
+
+/// Writes an object with each list as a whole, and without what contradicts it. Apply leaves what others put there: with
+/// its port changed by somebody, a Service would get two of one name, which the API server refuses.
+async fn replace<K: Object>(api: &Api<K>, what: &Named, mut body: Value) -> kube::Result<K> {
+    for (place, name) in CONTRADICTIONS {
+        if let Some(Value::Object(fields)) = body.pointer_mut(place) {
+            fields.insert(name.to_owned(), Value::Null);
+        }
+    }
     let by = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    api.patch(&what.name, &by, &Patch::Merge(body)).await
+    api.patch(&what.name, &by, &Patch::Merge(&body)).await
 }
 
-/// Owns nothing by [`replace_lists`], but by apply only: else what is not wanted any more would stay.
+/// Owns nothing by [`replace`], but by apply only: else what is not wanted any more would stay.
 async fn disown_updates<K: Object>(api: &Api<K>, what: &Named, applied: K) -> kube::Result<K> {
     let is_ours = |fields: &ManagedFieldsEntry| {
         fields.manager.as_deref() == Some(FIELD_MANAGER)
@@ -204,6 +220,13 @@ impl Ledger {
         let seen = State::of(object);
         self.change(owner, uid, |entry| entry.seen = Some(seen));
         true
+    }
+
+    /// Forgets how an object was after it was last applied: it is applied once more, whatever it looks like.
+    fn forget<K: Object>(&self, owner: &Identity, there: &K) {
+        if let Some(uid) = there.uid() {
+            self.change(&owner.uid, uid, |entry| entry.applied = None);
+        }
     }
 
     /// Forgets an object that is gone.
