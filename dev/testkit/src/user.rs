@@ -221,8 +221,14 @@ fn take_back(principal: &CStr) -> anyhow::Result<()> {
             sys::rd_kafka_DeleteAcls(client, filters.as_mut_ptr(), 1, options, queue);
         });
         sys::rd_kafka_AclBinding_destroy(filter);
-        answer.map(drop)
+        let (answer, mut count) = (answer?, 0);
+        let result = sys::rd_kafka_event_DeleteAcls_result(answer.event);
+        let responses = sys::rd_kafka_DeleteAcls_result_responses(result, &raw mut count);
+        for index in 0..count {
+            outcome(sys::rd_kafka_DeleteAcls_result_response_error(*responses.add(index)))?;
+        }
     }
+    Ok(())
 }
 
 /// What the broker answers. What is read from it lies in it.

@@ -28,9 +28,8 @@ fn connection(user: &TestUser) -> Connection {
     }
 }
 
-fn is_refused<T: std::fmt::Debug>(answer: Result<T, Error>) {
-    let Err(Error::Refused(why)) = answer else { unreachable!("{answer:?}") };
-    assert!(why.to_lowercase().contains("authorization"), "{why}");
+fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::Refused(why) if why.to_lowercase().contains("authorization"))
 }
 
 /// What a right is needed for is refused before, and comes to succeed after it was granted.
@@ -39,7 +38,8 @@ async fn needs<T: std::fmt::Debug>(
     (on, rights): (On<'_>, &[Right]),
     does: impl AsyncFn() -> Result<T, Error>,
 ) -> T {
-    is_refused(does().await);
+    let refused = does().await.unwrap_err();
+    assert!(is_refused(&refused), "{refused}");
     user.grant(on, rights).await;
     eventually("what was granted", PATIENCE, async || does().await.ok()).await
 }
@@ -63,6 +63,9 @@ async fn the_rights_that_the_readme_names_are_enough_to_keep_a_topic_and_each_is
     assert_eq!(found, None);
     needs(&user, (on, &[Right::Create]), async || kafka.take(&Step::Create, &wanted).await).await;
     let see = async || kafka.topic(&topic).await;
+    // That it is there is known a moment after it was made.
+    let is_known = async || see().await.is_err_and(|error| is_refused(&error)).then_some(());
+    eventually("the topic", PATIENCE, is_known).await;
     let found = needs(&user, (on, &[Right::DescribeConfigs]), see).await.unwrap();
 
     wanted.partitions = 2;
@@ -83,13 +86,14 @@ async fn the_rights_that_the_readme_names_are_enough_to_read_the_lag_and_each_is
     let group = format!("fluxo.{}", topic.name);
     let kafka = Kafka::new(connection(&user), &group).unwrap().with_timeout(PATIENCE);
     let offsets = async || kafka.offsets(&group, &topic.name).await;
-    let is_refused = |answer: Result<_, Unknown>| {
-        let Err(Unknown::Refused(why)) = answer else { unreachable!("{answer:?}") };
-        assert!(why.to_lowercase().contains("authorization"), "{why}");
+    let until_refused = async |of: &str| {
+        let is_refused = |unknown: Unknown| matches!(unknown, Unknown::Refused(why) if why.contains(of));
+        let refused = async || offsets().await.is_err_and(is_refused).then_some(());
+        eventually(of, PATIENCE, refused).await;
     };
-    is_refused(offsets().await);
+    until_refused("Topic authorization failed").await;
     user.grant(On::Topic(&topic.name), &[Right::Describe]).await;
-    is_refused(offsets().await);
+    until_refused("Group authorization failed").await;
     user.grant(On::Group(&group), &[Right::Describe]).await;
     let read = eventually("what was granted", PATIENCE, async || offsets().await.ok()).await;
     assert_eq!(read.lag(), Ok(0));
