@@ -1,7 +1,8 @@
 //! A database, a topic and a namespace of its own for each test, on the real servers that `make test` starts.
 //!
-//! A test that passes leaves nothing behind. One that panics leaves its database, its topic and its namespace, and
-//! prints their names, so that their state can be looked at; of a namespace it prints what is in it.
+//! A test that passes leaves nothing behind but a user of Kafka who may do nothing. One that panics leaves its database,
+//! its topic and its namespace, and prints their names, so that their state can be looked at; of a namespace it prints
+//! what is in it.
 
 mod database;
 mod link;
