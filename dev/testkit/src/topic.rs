@@ -53,17 +53,25 @@ static ADMIN: Admin = LazyLock::new(|| {
     config.create().expect("an admin client needs nothing but the name of a broker")
 });
 pub(crate) static SECURE_ADMIN: Admin = LazyLock::new(|| {
-    let (login, mut config) = (secure_kafka(), ClientConfig::new());
-    config
-        .set("bootstrap.servers", login.bootstrap_servers)
-        .set("client.id", "fluxo-testkit")
-        .set("security.protocol", "sasl_ssl")
-        .set("sasl.mechanism", "SCRAM-SHA-512")
-        .set("sasl.username", login.username)
-        .set("sasl.password", login.password)
-        .set("ssl.ca.location", login.authority.display().to_string());
+    let mut config = secure_kafka().client();
+    config.set("client.id", "fluxo-testkit");
     config.create().expect("the authority is there, and the rest is needed by nobody before it is used")
 });
+
+impl Login {
+    /// The settings of a client that logs in so.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("security.protocol", "sasl_ssl")
+            .set("sasl.mechanism", "SCRAM-SHA-512")
+            .set("sasl.username", &self.username)
+            .set("sasl.password", &self.password)
+            .set("ssl.ca.location", self.authority.display().to_string());
+        config
+    }
+}
 
 /// The brokers of `FLUXO_TEST_KAFKA`, as `host:port`.
 ///

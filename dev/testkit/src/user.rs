@@ -117,9 +117,11 @@ async fn asked(question: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -
 }
 
 fn make(name: &CStr, password: &str) -> anyhow::Result<()> {
-    // SAFETY: name and password are copied by what is made of them. No salt is given, so that librdkafka takes one.
-    let made = unsafe {
-        sys::rd_kafka_UserScramCredentialUpsertion_new(
+    let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERUSERSCRAMCREDENTIALS;
+    // SAFETY: name and password are copied by the alteration, which is copied by the call and destroyed after it. No salt
+    // is given, so that librdkafka takes one. What is read lies in the event.
+    unsafe {
+        let alteration = sys::rd_kafka_UserScramCredentialUpsertion_new(
             name.as_ptr(),
             sys::rd_kafka_ScramMechanism_t::RD_KAFKA_SCRAM_MECHANISM_SHA_512,
             ITERATIONS,
@@ -127,16 +129,7 @@ fn make(name: &CStr, password: &str) -> anyhow::Result<()> {
             password.len(),
             std::ptr::null(),
             0,
-        )
-    };
-    alter(made)
-}
-
-/// Makes a user, by what is given, which is destroyed.
-fn alter(alteration: *mut sys::rd_kafka_UserScramCredentialAlteration_t) -> anyhow::Result<()> {
-    let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERUSERSCRAMCREDENTIALS;
-    // SAFETY: the alteration is copied by the call, and destroyed after it. What is read lies in the event.
-    unsafe {
+        );
         let mut alterations = [alteration];
         let answer = ask(operation, |client, options, queue| {
             sys::rd_kafka_AlterUserScramCredentials(client, alterations.as_mut_ptr(), 1, options, queue);
@@ -145,11 +138,8 @@ fn alter(alteration: *mut sys::rd_kafka_UserScramCredentialAlteration_t) -> anyh
         let (answer, mut count) = (answer?, 0);
         let result = sys::rd_kafka_event_AlterUserScramCredentials_result(answer.event);
         let responses = sys::rd_kafka_AlterUserScramCredentials_result_responses(result, &raw mut count);
-        for index in 0..count {
-            outcome(sys::rd_kafka_AlterUserScramCredentials_result_response_error(*responses.add(index)))?;
-        }
+        outcome(responses, count, sys::rd_kafka_AlterUserScramCredentials_result_response_error)
     }
-    Ok(())
 }
 
 fn grant(kind: Resource, name: &CStr, principal: &CStr, operation: Operation) -> anyhow::Result<()> {
@@ -181,11 +171,8 @@ fn grant(kind: Resource, name: &CStr, principal: &CStr, operation: Operation) ->
         let (answer, mut count) = (answer?, 0);
         let result = sys::rd_kafka_event_CreateAcls_result(answer.event);
         let results = sys::rd_kafka_CreateAcls_result_acls(result, &raw mut count);
-        for index in 0..count {
-            outcome(sys::rd_kafka_acl_result_error(*results.add(index)))?;
-        }
+        outcome(results, count, sys::rd_kafka_acl_result_error)
     }
-    Ok(())
 }
 
 /// Takes back all that was granted.
@@ -213,11 +200,8 @@ fn take_back(principal: &CStr) -> anyhow::Result<()> {
         let (answer, mut count) = (answer?, 0);
         let result = sys::rd_kafka_event_DeleteAcls_result(answer.event);
         let responses = sys::rd_kafka_DeleteAcls_result_responses(result, &raw mut count);
-        for index in 0..count {
-            outcome(sys::rd_kafka_DeleteAcls_result_response_error(*responses.add(index)))?;
-        }
+        outcome(responses, count, sys::rd_kafka_DeleteAcls_result_response_error)
     }
-    Ok(())
 }
 
 /// What the broker answers. What is read from it lies in it.
@@ -266,17 +250,25 @@ unsafe fn ask(
     }
 }
 
+/// The first failure of what was asked for, if any of it failed.
+///
 /// # Safety
-/// It is null, or an error that is alive.
-unsafe fn outcome(error: *const sys::rd_kafka_error_t) -> anyhow::Result<()> {
-    // SAFETY: as the caller says; of no error the code is that of none.
-    unsafe {
-        let code = sys::rd_kafka_error_code(error);
-        anyhow::ensure!(
-            code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
-            "the broker refuses: {}",
-            CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy()
-        );
+/// There are so many results, which are alive, and `error_of` is what tells the failure of one.
+unsafe fn outcome<T>(
+    results: *mut *const T,
+    count: usize,
+    error_of: unsafe extern "C" fn(*const T) -> *const sys::rd_kafka_error_t,
+) -> anyhow::Result<()> {
+    for index in 0..count {
+        // SAFETY: as the caller says; of no error the code is that of none.
+        unsafe {
+            let error = error_of(*results.add(index));
+            anyhow::ensure!(
+                sys::rd_kafka_error_code(error) == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+                "the broker refuses: {}",
+                CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy()
+            );
+        }
     }
     Ok(())
 }

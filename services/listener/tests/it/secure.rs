@@ -7,10 +7,7 @@ use fluxo_testkit::{
     Right::{Describe, Read, Write},
     TestTopic, secure_kafka, secure_topic, secure_user,
 };
-use rdkafka::{
-    ClientConfig,
-    producer::{BaseProducer, BaseRecord, Producer as _},
-};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tempfile::NamedTempFile;
 
 use crate::{
@@ -89,15 +86,7 @@ impl Secure {
 
     /// Puts a record on the topic that is none of a transaction.
     fn send_poison(&self) {
-        let producer: BaseProducer = ClientConfig::new()
-            .set("bootstrap.servers", &self.kafka.bootstrap_servers)
-            .set("security.protocol", "sasl_ssl")
-            .set("ssl.ca.location", self.kafka.authority.display().to_string())
-            .set("sasl.mechanism", "SCRAM-SHA-512")
-            .set("sasl.username", &self.kafka.username)
-            .set("sasl.password", &self.kafka.password)
-            .create()
-            .unwrap();
+        let producer: BaseProducer = self.kafka.client().create().unwrap();
         producer.send(BaseRecord::to(&self.topic.name).key("ana").payload("poison")).unwrap();
         producer.flush(PATIENCE).unwrap();
     }
