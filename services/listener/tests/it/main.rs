@@ -10,4 +10,3 @@ mod pipeline;
 mod replay;
 mod reversal;
 mod secure;
-mod trace;

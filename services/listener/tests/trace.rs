@@ -1,4 +1,10 @@
-//! One trace, from the request to the commit of its row.
+//! One trace, from the request to the commit of its row. A program of its own: whether a span is made is decided once in a
+//! process, and where only one subscriber is known, by whichever thread comes to the span first, which may have none.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+#[expect(dead_code, reason = "other tests need the rest of it")]
+#[path = "it/pipeline.rs"]
+mod pipeline;
 
 use opentelemetry::{
     global,
@@ -8,9 +14,8 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{InMemorySpanExporter, SdkTracerProvider, SpanData},
 };
-use tracing_subscriber::layer::SubscriberExt;
-
-use crate::pipeline::Pipeline;
+use pipeline::Pipeline;
+use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 #[tokio::test]
 async fn a_request_and_the_commit_of_its_row_are_in_one_trace() {
@@ -18,8 +23,7 @@ async fn a_request_and_the_commit_of_its_row_are_in_one_trace() {
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
     global::set_text_map_propagator(TraceContextPropagator::new());
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-    // All that this test starts runs on its thread: so it is traced here, and nothing of other tests is.
-    let _traced = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    tracing_subscriber::registry().with(layer).init();
 
     let pipeline = Pipeline::new(1).await;
     let listening = pipeline.listen(&[]).await;
