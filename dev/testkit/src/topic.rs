@@ -147,6 +147,9 @@ impl TestTopic {
     /// When the broker does not.
     pub async fn make_anew(&self, partitions: i32) {
         delete(self.admin, &self.name).await.expect("the broker deletes the topic");
+        // Or the one before would be taken for it.
+        let gone = async || has_leaders(self.admin, &self.name, 0).await;
+        crate::eventually("the end of the topic", TIMEOUT, gone).await;
         let made = async || create(self.admin, &self.name, partitions).await.ok();
         crate::eventually("the topic made anew", TIMEOUT, made).await;
         let led = async || has_leaders(self.admin, &self.name, partitions).await;

@@ -310,6 +310,13 @@ async fn a_status_with_times_triggers_nothing_and_what_has_converged_is_never_wr
     scene.make("pagamentos").await;
     scene.until_said("pagamentos", "TopicsReady", "True", "AsDeclared").await;
     scene.until_said("pagamentos", "Scaling", "True", "Steady").await;
+    for name in ["pagamentos-api", "pagamentos-listener"] {
+        let is_rolled_out = |now: &Deployment| {
+            let (spec, status) = (now.spec.clone().unwrap(), now.status.clone().unwrap_or_default());
+            status.observed_generation == now.metadata.generation && status.updated_replicas == spec.replicas
+        };
+        scene.until(name, "Kubernetes has made its pods", is_rolled_out).await;
+    }
     let versions = async |scene: &Scene| {
         let mut all =
             vec![scene.api::<TransactionPipeline>().get("pagamentos").await.unwrap().resource_version()];

@@ -239,6 +239,7 @@ async fn a_topic_that_kafka_has_without_a_kafka_topic_is_not_grown_by_being_take
         growth_acknowledged: false,
     };
     in_kafka().take(&Step::Create, &there).await.unwrap();
+    eventually("the topic", PATIENCE, async || in_kafka().topic(&name).await.unwrap()).await;
     scene.put::<TransactionPipeline>(beside_strimzi(&scene, "pagamentos")).await;
     // It is empty, so it may be taken; but nobody has acknowledged that accounts may move.
     let message = scene.until_said("pagamentos", "TopicsReady", "False", "PartitionsDiffer").await;

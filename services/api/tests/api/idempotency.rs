@@ -7,7 +7,7 @@ use futures::future::join_all;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use crate::support::{Fixture, LARGEST, LONG, TOPIC, VALID, problem, settings};
+use crate::support::{Fixture, LARGEST, LONG, PATIENT, TOPIC, VALID, problem, settings};
 
 const OTHER: &str = r#"{"account":"ana","kind":"entrada","amount":"10.51","currency":"BRL"}"#;
 
@@ -55,7 +55,7 @@ async fn a_key_in_the_body_counts_and_comes_before_the_header() {
 async fn of_parallel_requests_with_two_contents_one_content_is_sent_once() {
     let api = Fixture::ready(&[]).await;
     // They all arrive before the first is acknowledged.
-    api.cluster.broker_round_trip_time(1, Duration::from_millis(200)).unwrap();
+    api.cluster.broker_round_trip_time(1, Duration::from_secs(4)).unwrap();
     let bodies = (0..40).map(|i| if i % 2 == 0 { VALID } else { OTHER });
     let answers = join_all(bodies.map(|body| send(&api, body, "pedido-1"))).await;
     let count = |status| answers.iter().filter(|answer| answer.status() == status).count();
@@ -67,7 +67,8 @@ async fn of_parallel_requests_with_two_contents_one_content_is_sent_once() {
 #[tokio::test]
 async fn past_the_join_limit_a_request_is_409() {
     let api = Fixture::ready(&[]).await;
-    api.cluster.broker_round_trip_time(1, Duration::from_secs(1)).unwrap();
+    // They all arrive before the first is acknowledged.
+    api.cluster.broker_round_trip_time(1, Duration::from_secs(4)).unwrap();
     let answers = join_all((0..80).map(|_| send(&api, VALID, "pedido-1"))).await;
     let count = |status| answers.iter().filter(|answer| answer.status() == status).count();
     assert_eq!((count(202), count(409)), (65, 15));
@@ -92,7 +93,8 @@ async fn what_the_database_knows_counts_in_every_replica() {
     let api = Fixture::ready(&[]).await;
     // The other replica has accepted it, and its memory is not this one's.
     let database = api.database.database_url.expose_secret();
-    let other = Api::bind(settings(&api.cluster.bootstrap_servers(), TOPIC, database, &[])).await.unwrap();
+    let other = settings(&api.cluster.bootstrap_servers(), TOPIC, database, &[PATIENT]);
+    let other = Api::bind(other).await.unwrap();
     let (address, readiness, admin) =
         (other.local_addr().unwrap(), other.readiness(), other.admin_addr().unwrap());
     tokio::spawn(other.serve(api.shutdown.clone()));

@@ -10,7 +10,7 @@ use crate::support::{Fixture, LONG, TOPIC, VALID, cluster, problem, settings};
 #[tokio::test]
 async fn a_request_in_flight_is_answered_before_the_api_ends() {
     let api = Fixture::ready(&[]).await;
-    api.cluster.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
+    api.cluster.broker_round_trip_time(1, Duration::from_secs(5)).unwrap();
     let in_flight = tokio::spawn(api.post(VALID).send());
     let taken = async || (api.metric("fluxo_api_in_flight_records").await == Some(1)).then_some(());
     fluxo_testkit::eventually("the request is in flight", LONG, taken).await;

@@ -39,6 +39,9 @@ pub(crate) const VALID: &str = r#"{"account":"ana","kind":"entrada","amount":"10
 pub(crate) const LARGEST: &str =
     r#"{"account":"ana","kind":"entrada","amount":"10000000000000.00","currency":"BRL"}"#;
 
+/// A database that answers is waited for, however busy the machine is.
+pub(crate) const PATIENT: &str = "--api-lookup-timeout=30s";
+
 pub(crate) type Cluster = MockCluster<'static, DefaultProducerContext>;
 
 /// An api that serves, and what it stands on. All of a test runs on one thread, as the cluster must.
@@ -85,7 +88,8 @@ impl Fixture {
         let database = DatabaseSettings::of_url(url.as_str());
         let store = Store::open(&database).await.unwrap();
         fluxo_migrations::up(store.connection(), LONG).await.unwrap();
-        let settings = settings(&cluster.bootstrap_servers(), TOPIC, &url, flags);
+        let flags: Vec<_> = flags.iter().copied().chain([PATIENT]).collect();
+        let settings = settings(&cluster.bootstrap_servers(), TOPIC, &url, &flags);
         let api = match admission {
             Some(admission) => Api::bind_with(settings, admission).await,
             None => Api::bind(settings).await,
