@@ -8,12 +8,12 @@ mod age;
 mod connection;
 mod context;
 mod error;
-mod native;
 mod offsets;
 pub mod topic;
 
 use std::{sync::Arc, time::Duration};
 
+use fluxo_kafka::admin::{self, Admin};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 pub use connection::{Connection, KeyPair, Sasl, SaslMechanism, Tls};
@@ -53,19 +53,20 @@ impl Kafka {
         Self { timeout, ..self }
     }
 
-    /// Asks on a thread that may block.
+    /// Asks about a topic, on a thread that may block.
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&native::Asker<'_>) -> Result<T, Error> + Send + 'static,
+        topic: &str,
+        question: impl FnOnce(&Admin<'_, Context>, &str) -> Result<T, admin::Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (client, timeout) = (Arc::clone(&self.client), self.timeout);
+        let (client, timeout, topic) = (Arc::clone(&self.client), self.timeout, topic.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
-            let answer = question(&native::Asker::new(client.client(), timeout));
+            let answer = question(&Admin::new(client.client(), timeout), &topic);
             // What librdkafka logs would otherwise be kept in memory until it is asked for.
             for _ in 0..EVENTS_MOST {
                 let _ = client.poll(Duration::ZERO);
             }
-            answer.map_err(|error| error.because(client.context().last_error()))
+            answer.map_err(|error| Error::of(error, &topic).because(client.context().last_error()))
         });
         asked.await.expect("a question does not panic, and is not cancelled")
     }

@@ -12,11 +12,12 @@ mod topic;
 mod user;
 
 pub use database::{TestDatabase, database};
+pub use fluxo_kafka::admin::{On, Right};
 pub use link::Link;
 pub use namespace::{TestNamespace, kubernetes, kubernetes_config, namespace};
 pub use poll::eventually;
 pub use topic::{Login, TestTopic, TestTopics, kafka, secure_kafka, secure_topic, topic, topics};
-pub use user::{On, Right, TestUser, secure_user};
+pub use user::{TestUser, secure_user};
 
 /// A variable that names a server.
 #[allow(clippy::disallowed_methods, reason = "where the servers are is no setting of a service")]

@@ -94,7 +94,7 @@ fn alterations(wanted: &KafkaTopicSpec, found: &kafka::Topic) -> BTreeMap<String
 
 fn refused_replicas(wanted: &KafkaTopicSpec, found: &kafka::Topic) -> Option<Refusal> {
     let wanted = usize::from(wanted.replicas?);
-    let others = found.replicas.iter().enumerate().filter(|(_, replicas)| **replicas != wanted);
+    let others = found.replicas.iter().filter(|(_, replicas)| **replicas != wanted);
     let others: Vec<_> = others.map(|(partition, _)| partition.to_string()).collect();
     (!others.is_empty()).then(|| {
         let partitions = others.join(", ");

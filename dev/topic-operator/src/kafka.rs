@@ -1,7 +1,4 @@
 //! What is asked of Kafka.
-//!
-//! rdkafka tells no id of a topic, keeps the brokers' own words for a refusal to itself, and alters the configuration of
-//! a topic only as a whole. Where one of these matters, librdkafka is asked directly: that is `native`.
 
 use std::{
     collections::BTreeMap,
@@ -9,17 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fluxo_kafka::admin::{self, Admin, ConfigEntry};
 use rdkafka::{
-    ClientConfig,
-    admin::{AdminClient, AdminOptions, ConfigSource, ResourceSpecifier},
-    client::DefaultClientContext,
-    error::{KafkaError, KafkaResult},
+    ClientConfig, admin::AdminClient, client::DefaultClientContext, error::KafkaResult,
     types::RDKafkaErrorCode,
 };
-
-mod native;
-
-type Admin = AdminClient<DefaultClientContext>;
 
 /// How long what Kafka has done may take until every broker tells it.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -30,17 +21,9 @@ const INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Topic {
     pub(crate) id: String,
-    /// On how many brokers each partition is.
-    pub(crate) replicas: Vec<usize>,
-    pub(crate) config: BTreeMap<String, Entry>,
-}
-
-/// What one configuration of a topic is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) value: Option<String>,
-    /// Whether it was set for this topic, and is not a default.
-    pub(crate) is_own: bool,
+    /// On how many brokers each partition is, by its number.
+    pub(crate) replicas: BTreeMap<i32, usize>,
+    pub(crate) config: BTreeMap<String, ConfigEntry>,
 }
 
 /// A refusal, or no answer.
@@ -51,23 +34,22 @@ pub(crate) struct Error {
     pub(crate) message: String,
 }
 
-impl Error {
-    fn new(code: RDKafkaErrorCode, message: String) -> Self {
-        Self { class: class(code), message }
-    }
-}
-
-impl From<KafkaError> for Error {
-    fn from(error: KafkaError) -> Self {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        Self::new(code, error.to_string())
+impl From<admin::Error> for Error {
+    fn from(error: admin::Error) -> Self {
+        let class = match &error {
+            admin::Error::Unanswered(_) => "TimeoutException",
+            admin::Error::Refused { code, .. } => class(*code),
+            admin::Error::NulByte(_) => "InvalidRequestException",
+            admin::Error::NoAnswer(_) => "ApiException",
+        };
+        Self { class, message: error.to_string() }
     }
 }
 
 /// A client that is used for everything.
 #[derive(Clone)]
 pub(crate) struct Kafka {
-    admin: Arc<Admin>,
+    client: Arc<AdminClient<DefaultClientContext>>,
     timeout: Duration,
 }
 
@@ -75,33 +57,16 @@ impl Kafka {
     pub(crate) fn new(bootstrap_servers: &str, timeout: Duration) -> KafkaResult<Self> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", bootstrap_servers).set("client.id", "topic-operator");
-        Ok(Self { admin: Arc::new(config.create()?), timeout })
+        Ok(Self { client: Arc::new(config.create()?), timeout })
     }
 
     /// The topic, if there is one of that name.
     pub(crate) async fn topic(&self, name: &str) -> Result<Option<Topic>, Error> {
-        let asked = name.to_owned();
-        let described = self.blocking(move |admin, timeout| native::describe(admin, &asked, timeout)).await?;
-        let Some((id, replicas)) = described else { return Ok(None) };
-        match self.config(name).await {
-            Ok(config) => Ok(Some(Topic { id, replicas, config })),
-            // Deleted since it was described.
-            Err(KafkaError::AdminOp(RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn config(&self, name: &str) -> KafkaResult<BTreeMap<String, Entry>> {
-        let asked = [ResourceSpecifier::Topic(name)];
-        let described = self.admin.describe_configs(&asked, &self.options()).await?;
-        let mut config = BTreeMap::new();
-        for resource in described {
-            for entry in resource.map_err(KafkaError::AdminOp)?.entries {
-                let is_own = entry.source == ConfigSource::DynamicTopic;
-                config.insert(entry.name, Entry { value: entry.value, is_own });
-            }
-        }
-        Ok(config)
+        let found = self.ask(name, |admin, name| match find(admin, name) {
+            Err(error) if error.is_unknown_topic() => Ok(None),
+            found => found.map(Some),
+        });
+        found.await
     }
 
     /// Makes a topic. What is not said of it, the brokers' defaults say.
@@ -112,17 +77,13 @@ impl Kafka {
         replicas: Option<u16>,
         config: BTreeMap<String, String>,
     ) -> Result<(), Error> {
-        let name = name.to_owned();
-        let new = move |admin: &Admin, timeout| {
-            native::create(admin, &name, (partitions, replicas), &config, timeout)
-        };
-        self.blocking(new).await
+        let replicas = replicas.map(u32::from);
+        self.ask(name, move |admin, name| admin.create_topic(name, partitions, replicas, &config)).await
     }
 
     /// Adds partitions until there are so many.
     pub(crate) async fn grow(&self, name: &str, partitions: u32) -> Result<(), Error> {
-        let name = name.to_owned();
-        self.blocking(move |admin, timeout| native::grow(admin, &name, partitions, timeout)).await
+        self.ask(name, move |admin, name| admin.grow_topic(name, partitions)).await
     }
 
     /// Sets these values, or with `None` takes them back to the brokers' default, and touches no others.
@@ -131,19 +92,16 @@ impl Kafka {
         name: &str,
         config: BTreeMap<String, Option<String>>,
     ) -> Result<(), Error> {
-        let name = name.to_owned();
-        self.blocking(move |admin, timeout| native::alter(admin, &name, &config, timeout)).await
+        self.ask(name, move |admin, name| admin.alter_topic(name, &config)).await
     }
 
     /// Deletes a topic, if there is one of that name.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), Error> {
-        for deleted in self.admin.delete_topics(&[name], &self.options()).await? {
-            match deleted {
-                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
-                Err((_, code)) => return Err(KafkaError::AdminOp(code).into()),
-            }
-        }
-        Ok(())
+        let deleted = self.ask(name, |admin, name| match admin.delete_topic(name) {
+            Err(error) if error.is_unknown_topic() => Ok(()),
+            deleted => deleted,
+        });
+        deleted.await
     }
 
     /// Waits until the brokers tell of a topic what was done to it: they learn it a moment later than who did it.
@@ -162,18 +120,22 @@ impl Kafka {
         }
     }
 
-    async fn blocking<T: Send + 'static>(
+    /// Asks on a thread that may block.
+    async fn ask<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&Admin, Duration) -> Result<T, Error> + Send + 'static,
+        topic: &str,
+        question: impl FnOnce(&Admin<'_, DefaultClientContext>, &str) -> Result<T, admin::Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let Self { admin, timeout } = self.clone();
-        let asked = tokio::task::spawn_blocking(move || ask(&admin, timeout)).await;
-        asked.unwrap_or_else(|gone| Err(Error::new(RDKafkaErrorCode::Fail, gone.to_string())))
+        let (Self { client, timeout }, topic) = (self.clone(), topic.to_owned());
+        let asked = move || question(&Admin::new(client.inner(), timeout), &topic);
+        let asked = tokio::task::spawn_blocking(asked).await;
+        Ok(asked.expect("a question does not panic, and is not cancelled")?)
     }
+}
 
-    fn options(&self) -> AdminOptions {
-        AdminOptions::new().request_timeout(Some(self.timeout)).operation_timeout(Some(self.timeout))
-    }
+fn find(admin: &Admin<'_, DefaultClientContext>, name: &str) -> Result<Topic, admin::Error> {
+    let admin::Topic { id, replicas } = admin.topic(name)?;
+    Ok(Topic { id, replicas, config: admin.topic_config(name)? })
 }
 
 /// The exception of Kafka's Java client for a code.
@@ -184,7 +146,7 @@ fn class(code: RDKafkaErrorCode) -> &'static str {
         Code::InvalidConfig => "InvalidConfigurationException",
         Code::InvalidPartitions => "InvalidPartitionsException",
         Code::InvalidReplicationFactor => "InvalidReplicationFactorException",
-        Code::InvalidRequest => "InvalidRequestException",
+        Code::InvalidRequest | Code::InvalidArgument => "InvalidRequestException",
         Code::InvalidTopic => "InvalidTopicException",
         Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure => "TimeoutException",
         Code::PolicyViolation => "PolicyViolationException",

@@ -1,5 +1,6 @@
 //! Why Kafka did not do what it was asked for.
 
+use fluxo_kafka::admin;
 use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};
 
 use crate::lag::Unknown;
@@ -23,7 +24,7 @@ pub enum Error {
     #[error("{0:?} has a NUL byte: Kafka knows no such name or value")]
     NulByte(String),
     /// librdkafka did not give what its documentation says.
-    #[error("librdkafka gave no {0}: this is a fault of the operator, please report it")]
+    #[error("librdkafka gave no {0}: this is a fault of Fluxo, please report it")]
     NoAnswer(&'static str),
 }
 
@@ -38,18 +39,24 @@ impl Error {
         }
     }
 
-    /// Sorts what librdkafka tells. `topic` is what was asked about.
-    pub(super) fn new(code: RDKafkaErrorCode, text: String, topic: &str) -> Self {
-        match code {
-            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-                Self::NoTopic(topic.into())
-            }
-            RDKafkaErrorCode::OperationTimedOut
-            | RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::Resolve
-            | RDKafkaErrorCode::WaitingForCoordinator => Self::Away(text),
-            _ => Self::Refused(text),
+    /// Sorts what was told. `topic` is what was asked about.
+    pub(super) fn of(error: admin::Error, topic: &str) -> Self {
+        let is_unknown_topic = error.is_unknown_topic();
+        match error {
+            _ if is_unknown_topic => Self::NoTopic(topic.into()),
+            admin::Error::Unanswered(_) => Self::Away(error.to_string()),
+            admin::Error::Refused {
+                code:
+                    RDKafkaErrorCode::OperationTimedOut
+                    | RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::Resolve
+                    | RDKafkaErrorCode::WaitingForCoordinator,
+                reason,
+            } => Self::Away(reason),
+            admin::Error::Refused { reason, .. } => Self::Refused(reason),
+            admin::Error::NulByte(text) => Self::NulByte(text),
+            admin::Error::NoAnswer(what) => Self::NoAnswer(what),
         }
     }
 

@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Error, Kafka,
-    native::{
-        Asker,
-        offsets::{self, ByPartition, End},
-        topics,
-    },
-};
+use fluxo_kafka::admin::{self, Admin, ByPartition, End};
+
+use super::{Context, Error, Kafka};
 use crate::{
     lag::{Offsets, Reading, TopicOffsets, Unknown},
-    scaling::Group,
+    scaling::{Group, GroupState},
 };
 
 impl Kafka {
@@ -22,8 +17,8 @@ impl Kafka {
     /// # Errors
     /// When nothing can be told of the topic; what cannot be told of a partition is unknown there.
     pub async fn offsets(&self, group: &str, topic: &str) -> Reading<TopicOffsets> {
-        let (group, topic) = (group.to_owned(), topic.to_owned());
-        Ok(self.ask(move |asker| read(asker, &group, &topic)).await?)
+        let group = group.to_owned();
+        Ok(self.ask(topic, move |admin, topic| read(admin, &group, topic)).await?)
     }
 
     /// What a group does.
@@ -31,32 +26,40 @@ impl Kafka {
     /// # Errors
     /// When Kafka does not tell.
     pub async fn group(&self, group: &str) -> Reading<Group> {
-        let group = group.to_owned();
-        Ok(self.ask(move |asker| offsets::group(asker, &group)).await?)
+        let described = self.ask(group, |admin, group| {
+            let admin::Group { state, members } = admin.group(group)?;
+            let state = match state {
+                admin::GroupState::Empty => GroupState::Empty,
+                admin::GroupState::Stable => GroupState::Stable,
+                admin::GroupState::Rebalancing => GroupState::Rebalancing,
+            };
+            Ok(Group { state, members: u32::try_from(members).unwrap_or(u32::MAX) })
+        });
+        Ok(described.await?)
     }
 }
 
-fn read(asker: &Asker<'_>, group: &str, topic: &str) -> Result<TopicOffsets, Error> {
-    let described = topics::describe(asker, topic)?;
+fn read(admin: &Admin<'_, Context>, group: &str, topic: &str) -> Result<TopicOffsets, admin::Error> {
+    let described = admin.topic(topic)?;
     let partitions: Vec<_> = described.replicas.into_keys().collect();
     // The commits first: whoever reads on meanwhile is then still before the end.
-    let mut committed = offsets::committed(asker, group, topic, &partitions)?;
-    let mut starts = offsets::logs(asker, topic, &partitions, End::Start)?;
-    let mut ends = offsets::logs(asker, topic, &partitions, End::LastStable)?;
+    let mut committed = admin.committed(group, topic, &partitions)?;
+    let mut starts = admin.log_offsets(topic, &partitions, End::Start)?;
+    let mut ends = admin.log_offsets(topic, &partitions, End::LastStable)?;
     let mut offsets = |partition| -> Reading<Offsets> {
         Ok(Offsets {
-            committed: take(&mut committed, partition)?,
-            log_start: take(&mut starts, partition)?,
-            last_stable: take(&mut ends, partition)?,
+            committed: take(&mut committed, topic, partition)?,
+            log_start: take(&mut starts, topic, partition)?,
+            last_stable: take(&mut ends, topic, partition)?,
         })
     };
     let partitions: BTreeMap<_, _> =
         partitions.into_iter().map(|partition| (partition, offsets(partition))).collect();
-    Ok(TopicOffsets { topic_id: described.topic_id, partitions })
+    Ok(TopicOffsets { topic_id: described.id, partitions })
 }
 
 /// What was told of a partition; one of which nothing was told is unknown.
-fn take<T>(told: &mut ByPartition<T>, partition: i32) -> Reading<T> {
-    let told = told.remove(&partition).unwrap_or(Err(Error::NoAnswer("partition")));
-    told.map_err(Unknown::from)
+fn take<T>(told: &mut ByPartition<T>, topic: &str, partition: i32) -> Reading<T> {
+    let told = told.remove(&partition).unwrap_or(Err(admin::Error::NoAnswer("partition")));
+    told.map_err(|error| Unknown::from(Error::of(error, topic)))
 }

@@ -9,10 +9,9 @@ mod tests;
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{
-    Error, Kafka,
-    native::{Asker, topics},
-};
+use fluxo_kafka::admin::{self, Admin};
+
+use super::{Context, Error, Kafka};
 
 /// What is wanted of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,8 +211,11 @@ impl Kafka {
     /// # Errors
     /// When Kafka does not tell.
     pub async fn topic(&self, name: &str) -> Result<Option<Found>, Error> {
-        let name = name.to_owned();
-        self.ask(move |asker| find(asker, &name)).await
+        self.ask(name, |admin, name| match find(admin, name) {
+            Err(error) if error.is_unknown_topic() => Ok(None),
+            found => found.map(Some),
+        })
+        .await
     }
 
     /// Takes one step of a [`plan`].
@@ -221,17 +223,13 @@ impl Kafka {
     /// # Errors
     /// When Kafka does not do it; [`Error::Away`] leaves open whether it did.
     pub async fn take(&self, step: &Step, wanted: &Wanted) -> Result<(), Error> {
-        let (step, wanted) = (step.clone(), wanted.clone());
-        self.ask(move |asker| match step {
-            Step::Create => {
-                let count = |count| i32::try_from(count).unwrap_or(i32::MAX);
-                let counts = (count(wanted.partitions), count(wanted.replicas));
-                topics::create(asker, &wanted.name, counts, &wanted.config)
-            }
-            Step::Grow { to } => topics::grow(asker, &wanted.name, to as usize),
+        let (step, Wanted { partitions, replicas, config, .. }) = (step.clone(), wanted.clone());
+        self.ask(&wanted.name, move |admin, name| match step {
+            Step::Create => admin.create_topic(name, Some(partitions), Some(replicas), &config),
+            Step::Grow { to } => admin.grow_topic(name, to),
             Step::Configure(drift) => {
-                let values = drift.into_iter().map(|(key, drift)| (key, drift.declared)).collect();
-                topics::alter(asker, &wanted.name, &values)
+                let values = drift.into_iter().map(|(key, drift)| (key, Some(drift.declared)));
+                admin.alter_topic(name, &values.collect())
             }
         })
         .await
@@ -243,28 +241,24 @@ impl Kafka {
     /// # Errors
     /// When Kafka does not do it; [`Error::Away`] leaves open whether it did.
     pub async fn delete_topic(&self, name: &str, topic_id: &str) -> Result<(), Error> {
-        let (name, topic_id) = (name.to_owned(), topic_id.to_owned());
-        self.ask(move |asker| match topics::describe(asker, &name) {
-            Ok(described) if described.topic_id == topic_id => match topics::delete(asker, &name) {
-                Err(Error::NoTopic(_)) => Ok(()),
-                deleted => deleted,
-            },
-            Ok(_) | Err(Error::NoTopic(_)) => Ok(()),
-            Err(error) => Err(error),
+        let topic_id = topic_id.to_owned();
+        self.ask(name, move |admin, name| match delete(admin, name, &topic_id) {
+            Err(error) if error.is_unknown_topic() => Ok(()),
+            deleted => deleted,
         })
         .await
     }
 }
 
-fn find(asker: &Asker<'_>, name: &str) -> Result<Option<Found>, Error> {
-    let found =
-        topics::describe(asker, name).and_then(|described| Ok((described, topics::config(asker, name)?)));
-    let (described, config) = match found {
-        Ok(found) => found,
-        Err(Error::NoTopic(_)) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let config =
-        config.into_iter().map(|topics::Entry { name, value, is_own }| (name, FoundValue { value, is_own }));
-    Ok(Some(Found { topic_id: described.topic_id, replicas: described.replicas, config: config.collect() }))
+fn find(admin: &Admin<'_, Context>, name: &str) -> Result<Found, admin::Error> {
+    let admin::Topic { id, replicas } = admin.topic(name)?;
+    let config = admin.topic_config(name)?.into_iter().map(|(key, entry)| {
+        // The value of a secret is told to nobody.
+        (key, FoundValue { value: entry.value.unwrap_or_default(), is_own: entry.is_own })
+    });
+    Ok(Found { topic_id: id, replicas, config: config.collect() })
+}
+
+fn delete(admin: &Admin<'_, Context>, name: &str, topic_id: &str) -> Result<(), admin::Error> {
+    if admin.topic(name)?.id == topic_id { admin.delete_topic(name) } else { Ok(()) }
 }

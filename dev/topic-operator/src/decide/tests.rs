@@ -1,7 +1,8 @@
+use fluxo_kafka::admin::ConfigEntry;
 use serde_json::json;
 
 use super::*;
-use crate::kafka::{Entry, Topic};
+use crate::kafka::Topic;
 
 fn spec(spec: Value) -> KafkaTopicSpec {
     serde_json::from_value(spec).unwrap()
@@ -14,10 +15,14 @@ fn topic(metadata: Value) -> KafkaTopic {
 
 /// Six partitions, each on one broker, and `retention.ms` as its only own configuration.
 fn found() -> Topic {
-    let entry = |value: &str, is_own| Entry { value: Some(value.into()), is_own };
+    let entry = |value: &str, is_own| ConfigEntry { value: Some(value.into()), is_own };
     let config =
         [("retention.ms".into(), entry("7200000", true)), ("cleanup.policy".into(), entry("delete", false))];
-    Topic { id: "jSyN8l2SSwKejfzjpWS-9A".into(), replicas: vec![1; 6], config: config.into() }
+    Topic {
+        id: "jSyN8l2SSwKejfzjpWS-9A".into(),
+        replicas: (0..6).map(|partition| (partition, 1)).collect(),
+        config: config.into(),
+    }
 }
 
 #[test]
@@ -48,7 +53,7 @@ fn partitions_are_added_and_never_taken_away() {
 #[test]
 fn only_partitions_with_other_replicas_are_named() {
     let mut found = found();
-    found.replicas[4] = 3;
+    found.replicas.insert(4, 3);
     let refused = plan(&spec(json!({"replicas": 1, "config": {"retention.ms": 7_200_000}})), &found).replicas;
     let message = "Replication factor change not supported, but required for partitions [4]";
     assert_eq!(refused, Some(Refusal::NotSupported(message.into())));
