@@ -113,8 +113,10 @@ impl Context {
                 )));
             }
         };
-        self.applier.topics.delete((&connection, &identity.group()), &topics).await.map_err(Error::Kafka)?;
-        Ok(None)
+        // Until Kafka tells of them no more: a pipeline that is made anew at once would take what is about to go.
+        let gone = self.applier.topics.delete((&connection, &identity.group()), &topics).await;
+        let waits = "Kafka deletes its topics: if that does not end, set kafka.deletionPolicy to Retain to leave them";
+        Ok((!gone.map_err(Error::Kafka)?).then(|| waits.into()))
     }
 
     /// How Kafka is reached; or, where a namespace goes with all that is in it, how it was reached before its Secrets

@@ -7,11 +7,20 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt, thread,
+    time::{Duration, Instant},
+};
 
 use fluxo_kafka::admin::{self, Admin};
 
 use super::{Context, Error, Kafka};
+
+/// How long brokers are asked whether they still tell of a topic that is deleted.
+const SETTLING: Duration = Duration::from_secs(2);
+/// How often they are asked.
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// What is wanted of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,16 +244,29 @@ impl Kafka {
         .await
     }
 
-    /// Deletes a topic with all its records, if it still has this id. One that is gone already is no error, and one
-    /// that was made anew under its name is left alone.
+    /// Deletes a topic with all its records, if it still has this id, and tells whether it is gone: brokers may tell of
+    /// it for a moment longer, which is waited for. One that was made anew under its name is left alone.
     ///
     /// # Errors
     /// When Kafka does not do it; [`Error::Away`] leaves open whether it did.
-    pub async fn delete_topic(&self, name: &str, topic_id: &str) -> Result<(), Error> {
+    pub async fn delete_topic(&self, name: &str, topic_id: &str) -> Result<bool, Error> {
         let topic_id = topic_id.to_owned();
-        self.ask(name, move |admin, name| match delete(admin, name, &topic_id) {
-            Err(error) if error.is_unknown_topic() => Ok(()),
-            deleted => deleted,
+        self.ask(name, move |admin, name| {
+            if !is_there(admin, name, &topic_id)? {
+                return Ok(true);
+            }
+            match admin.delete_topic(name) {
+                Err(error) if !error.is_unknown_topic() => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            let deleted = Instant::now();
+            while is_there(admin, name, &topic_id)? {
+                if deleted.elapsed() > SETTLING {
+                    return Ok(false);
+                }
+                thread::sleep(INTERVAL);
+            }
+            Ok(true)
         })
         .await
     }
@@ -259,6 +281,10 @@ fn find(admin: &Admin<'_, Context>, name: &str) -> Result<Found, admin::Error> {
     Ok(Found { topic_id: id, replicas, config: config.collect() })
 }
 
-fn delete(admin: &Admin<'_, Context>, name: &str, topic_id: &str) -> Result<(), admin::Error> {
-    if admin.topic(name)?.id == topic_id { admin.delete_topic(name) } else { Ok(()) }
+fn is_there(admin: &Admin<'_, Context>, name: &str, topic_id: &str) -> Result<bool, admin::Error> {
+    match admin.topic(name) {
+        Ok(topic) => Ok(topic.id == topic_id),
+        Err(error) if error.is_unknown_topic() => Ok(false),
+        Err(error) => Err(error),
+    }
 }

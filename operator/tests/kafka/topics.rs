@@ -43,11 +43,11 @@ async fn settled(kafka: &Kafka, wanted: &Wanted) -> Found {
 
 async fn gone(kafka: &Kafka, wanted: &Wanted) {
     let found = kafka.topic(&wanted.name).await.unwrap().expect("the test made it");
-    kafka.delete_topic(&wanted.name, &found.topic_id).await.unwrap();
     eventually("the end of the topic", PATIENCE, async || {
-        kafka.topic(&wanted.name).await.unwrap().is_none().then_some(())
+        kafka.delete_topic(&wanted.name, &found.topic_id).await.unwrap().then_some(())
     })
     .await;
+    assert_eq!(kafka.topic(&wanted.name).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,10 +149,10 @@ async fn only_the_topic_with_the_id_is_deleted_and_one_that_is_gone_is_no_error(
     let (kafka, wanted) = (kafka(), wanted(&[]));
     reconcile(&kafka, &wanted).await;
     let found = settled(&kafka, &wanted).await;
-    kafka.delete_topic(&wanted.name, "AAAAAAAAAAAAAAAAAAAAAA").await.unwrap();
+    assert!(kafka.delete_topic(&wanted.name, "AAAAAAAAAAAAAAAAAAAAAA").await.unwrap());
     assert_eq!(kafka.topic(&wanted.name).await.unwrap().as_ref(), Some(&found));
     gone(&kafka, &wanted).await;
-    kafka.delete_topic(&wanted.name, &found.topic_id).await.unwrap();
+    assert!(kafka.delete_topic(&wanted.name, &found.topic_id).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

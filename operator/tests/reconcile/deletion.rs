@@ -1,12 +1,11 @@
 //! The end of a pipeline, with each policy for its topics.
 
 use fluxo_operator::{crd::TransactionPipeline, kafka};
-use fluxo_testkit::eventually;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use serde_json::json;
 
-use crate::{PATIENCE, scene::Scene};
+use crate::scene::Scene;
 
 fn kafka() -> kafka::Kafka {
     kafka::Kafka::new(kafka::Connection::plaintext(fluxo_testkit::kafka()), "fluxo-tests").unwrap()
@@ -49,11 +48,7 @@ async fn delete_deletes_the_topics_and_then_lets_the_pipeline_go() {
     scene.delete::<TransactionPipeline>("pagamentos").await;
     scene.until_gone::<TransactionPipeline>("pagamentos").await;
     for topic in ["transactions", "transactions.dlq"] {
-        let name = scene.topic(topic);
-        eventually("the topic is gone", PATIENCE, async || {
-            kafka().topic(&name).await.unwrap().is_none().then_some(())
-        })
-        .await;
+        assert_eq!(kafka().topic(&scene.topic(topic)).await.unwrap(), None);
     }
 }
 

@@ -116,7 +116,7 @@ impl Keeper {
         looked.remove(uid);
     }
 
-    /// Deletes topics, by name and id: each if it still has its id.
+    /// Deletes topics, by name and id: each if it still has its id. Whether all are gone.
     ///
     /// # Errors
     /// When Kafka does not do it.
@@ -124,12 +124,13 @@ impl Keeper {
         &self,
         (connection, group): (&Connection, &str),
         topics: &[(String, String)],
-    ) -> Result<(), kafka::Error> {
+    ) -> Result<bool, kafka::Error> {
         let kafka = self.clusters.get(connection, group)?;
+        let mut are_gone = true;
         for (topic, id) in topics {
-            kafka.delete_topic(topic, id).await?;
+            are_gone &= kafka.delete_topic(topic, id).await?;
         }
-        Ok(())
+        Ok(are_gone)
     }
 }
 
