@@ -10,8 +10,10 @@ pub mod dereference;
 mod events;
 mod failure;
 pub mod model;
+mod rivals;
 pub mod secrets;
 pub mod status;
+mod target;
 pub mod topics;
 pub mod validate;
 
@@ -27,22 +29,20 @@ use std::{
 use futures::{TryFutureExt as _, try_join};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
-    Client, ResourceExt as _,
+    Client,
     runtime::{controller::Action, events::Recorder, reflector::Store},
 };
 use tokio::sync::Semaphore;
 
 use crate::{
-    autoscaler::{Board, Clusters, Target},
-    crd::{DeletionPolicy, PipelineStatus, Reason, ScalingMode, TransactionPipeline},
+    autoscaler::{Board, Clusters},
+    crd::{DeletionPolicy, PipelineStatus, Reason, TransactionPipeline},
     identity::Identity,
-    kafka::Connection,
     metrics::Metrics,
-    scaling::{Mode, Policy},
 };
 use apply::{Applier, Children, Ledger, Migration, Outcome};
 use dereference::BesideStrimzi;
-use model::{Dereferenced, Installation};
+use model::Installation;
 use secrets::Secrets;
 use status::{Facts, Phase, Writer};
 
@@ -327,87 +327,6 @@ impl Context {
         }
     }
 
-    /// Lets the autoscaler look at it.
-    fn watch_lag(
-        &self,
-        pipeline: &TransactionPipeline,
-        identity: &Identity,
-        connection: Connection,
-        most: u32,
-    ) {
-        let target = Target {
-            connection,
-            group: identity.group(),
-            topic: pipeline.spec.kafka.topic.name.clone(),
-            policy: policy(&pipeline.spec.listener, most),
-            deployment: identity.child("listener"),
-            writes: true,
-        };
-        let decisions = pipeline.status.as_ref().map(|status| status.decisions.as_slice());
-        self.board.put(identity.clone(), target, decisions.unwrap_or_default());
-    }
-
-    /// Lets the autoscaler look at it all the same, if it can: listeners that run follow the lag, though the api's keys
-    /// are missing.
-    fn watch_lag_of_a_wrong_one(
-        &self,
-        pipeline: &TransactionPipeline,
-        identity: &Identity,
-        found: &Dereferenced,
-        wrong: &[validate::Error],
-    ) {
-        let is_of_another =
-            |wrong: &validate::Error| matches!(wrong.reason(), Reason::AlreadyClaimed | Reason::NameConflict);
-        if wrong.iter().any(is_of_another) {
-            self.board.pause(identity);
-            return;
-        }
-        let connection = validate::way_to_kafka(pipeline, identity, found);
-        if let (Ok(connection), Ok(most)) = (connection, validate::most_listeners(pipeline)) {
-            self.watch_lag(pipeline, identity, connection, most);
-        }
-    }
-
-    /// How many partitions the topics were seen to have.
-    fn partitions(
-        &self,
-        pipeline: &TransactionPipeline,
-        identity: &Identity,
-    ) -> std::collections::BTreeMap<String, u32> {
-        let seen = self.board.report(identity).and_then(|report| report.partitions);
-        seen.into_iter().map(|partitions| (pipeline.spec.kafka.topic.name.clone(), partitions)).collect()
-    }
-
-    /// The older pipeline that has a topic of this one, in the same cluster that Strimzi does not run.
-    fn rival(&self, pipeline: &TransactionPipeline) -> Option<Identity> {
-        let kafka = &pipeline.spec.kafka;
-        let brokers = kafka.bootstrap_servers.as_deref()?;
-        let topics = [kafka.topic.name.clone(), kafka.dead_letter_name()];
-        let is_rival = |other: &TransactionPipeline| {
-            let theirs = &other.spec.kafka;
-            other.metadata.uid != pipeline.metadata.uid
-                && age(other) < age(pipeline)
-                && theirs.bootstrap_servers.as_deref().is_some_and(|theirs| share_a_broker(theirs, brokers))
-                && [&theirs.topic.name, &theirs.dead_letter_name()]
-                    .iter()
-                    .any(|theirs| topics.contains(theirs))
-        };
-        self.oldest(is_rival)
-    }
-
-    /// The other pipeline whose status has the id of a topic, by whatever name its Kafka is reached.
-    fn owner(&self, pipeline: &TransactionPipeline, topic_id: &str) -> Option<Identity> {
-        self.oldest(|other| {
-            other.metadata.uid != pipeline.metadata.uid
-                && topics::claim::ids(other).any(|theirs| theirs == topic_id)
-        })
-    }
-
-    fn oldest(&self, is: impl Fn(&TransactionPipeline) -> bool) -> Option<Identity> {
-        let found = self.pipelines.iter().flat_map(|store| store.state_filter(&is));
-        found.min_by_key(|pipeline| age(pipeline)).map(|oldest| Identity::of(&oldest))
-    }
-
     /// When all is looked at again though nothing is known to have changed.
     fn next(&self, applied: &Outcome) -> Duration {
         let topics_wait = applied.topics.all().any(|topic| topic.found != topics::Found::AsDeclared);
@@ -431,37 +350,6 @@ fn is_unwatched(wrong: &validate::Error) -> bool {
         | Reason::NameConflict => true,
         // What it says, or what Strimzi has yet to say.
         _ => false,
-    }
-}
-
-fn age(pipeline: &TransactionPipeline) -> (Option<Time>, Option<String>, Option<String>) {
-    (pipeline.creation_timestamp(), pipeline.namespace(), pipeline.metadata.name.clone())
-}
-
-fn share_a_broker(one: &str, other: &str) -> bool {
-    one.split(',').any(|broker| other.split(',').any(|other| broker == other))
-}
-
-/// What is wanted of the number of listeners, of which at most so many make sense.
-fn policy(listener: &crate::crd::Listener, most: u32) -> Policy {
-    let count = |count: i32| u32::try_from(count).unwrap_or(0);
-    let scaling = &listener.scaling;
-    let declared = count(listener.replicas).min(most);
-    Policy {
-        mode: match scaling.mode {
-            ScalingMode::Auto => Mode::Auto,
-            ScalingMode::Recommend => Mode::Recommend,
-            ScalingMode::External => Mode::External(declared),
-            ScalingMode::Fixed => Mode::Fixed(declared),
-        },
-        declared: count(listener.replicas),
-        min_replicas: count(scaling.min_replicas).min(most),
-        max_replicas: scaling.max_replicas.map_or(most, |declared| count(declared).min(most)),
-        target_age: scaling.target_age.into(),
-        catch_up: scaling.catch_up.into(),
-        max_rebalances_per_hour: count(scaling.max_rebalances_per_hour),
-        window: scaling.scale_in_delay.into(),
-        prior: Policy::PRIOR,
     }
 }
 
@@ -501,19 +389,5 @@ mod tests {
     fn a_pass_that_fails_is_made_again_later_and_later_up_to_a_most() {
         assert_eq!([1, 2, 3].map(backoff), [500, 1_000, 2_000].map(Duration::from_millis));
         assert_eq!(backoff(100), RETRY_MOST);
-    }
-
-    #[test]
-    fn brokers_that_are_named_in_another_order_are_the_same() {
-        assert!(share_a_broker("a:9092,b:9092", "b:9092,c:9092"));
-        assert!(!share_a_broker("a:9092", "a:9093"));
-    }
-
-    #[test]
-    fn no_more_listeners_are_asked_for_than_make_sense() {
-        let mut listener = crate::crd::Listener { replicas: 20, ..crate::crd::Listener::default() };
-        listener.scaling.mode = ScalingMode::Fixed;
-        let policy = policy(&listener, 12);
-        assert_eq!((policy.mode, policy.max_replicas), (Mode::Fixed(12), 12));
     }
 }
