@@ -21,7 +21,7 @@ use crate::{
     command::Operator as Options,
     measure::{Cpu, Process},
     progress::say,
-    table::{Table, number},
+    table::{Table, maybe, number},
 };
 use process::Operator;
 use scene::Scene;
@@ -111,9 +111,9 @@ async fn look(
     table.row(&[
         what.into(),
         passes.count().to_string(),
-        number(passes.quantile(0.5) * 1e3),
-        number(passes.quantile(0.99) * 1e3),
-        format!("{:.1} %", passes.share_within(0.005) * 100.0),
+        maybe(passes.quantile(0.5).map(|seconds| seconds * 1e3)),
+        maybe(passes.quantile(0.99).map(|seconds| seconds * 1e3)),
+        passes.share_within(0.005).map_or_else(|| "–".into(), |share| format!("{:.1} %", share * 100.0)),
         written.to_string(),
         format!("{} ({})", number(now), number(most)),
         share(0),

@@ -137,23 +137,23 @@ impl Passes {
     }
 
     /// The time in seconds that this share of them took at most; within a bucket, as if they lay evenly in it.
-    pub(super) fn quantile(&self, share: f64) -> f64 {
+    pub(super) fn quantile(&self, share: f64) -> Option<f64> {
         let rank = self.count() as f64 * share;
         let (mut from, mut below) = (0.0, 0);
         for (bound, count) in &self.0 {
             if *count as f64 >= rank && *count > below {
                 let part = (rank - below as f64) / (count - below) as f64;
-                return if bound.is_finite() { from + (bound - from) * part } else { from };
+                return Some(if bound.is_finite() { from + (bound - from) * part } else { from });
             }
             (from, below) = (*bound, *count);
         }
-        f64::NAN
+        None
     }
 
     /// The share of them that took no longer than this bound, in seconds.
-    pub(super) fn share_within(&self, bound: f64) -> f64 {
+    pub(super) fn share_within(&self, bound: f64) -> Option<f64> {
         let within = self.0.iter().find(|(at, _)| *at >= bound).map_or(0, |(_, count)| *count);
-        within as f64 / self.count().max(1) as f64
+        (self.count() > 0).then(|| within as f64 / self.count() as f64)
     }
 }
 
@@ -164,8 +164,10 @@ mod tests {
     #[test]
     fn a_quantile_lies_in_its_bucket() {
         let passes = Passes(vec![(0.001, 0), (0.002, 50), (0.005, 99), (f64::INFINITY, 100)]);
-        let is = |share: f64, expected: f64| (passes.quantile(share) - expected).abs() < 1e-9;
+        let is = |share: f64, expected: f64| (passes.quantile(share).unwrap() - expected).abs() < 1e-9;
         assert!(is(0.5, 0.002) && is(0.25, 0.0015) && is(0.99, 0.005) && is(1.0, 0.005));
-        assert!((passes.share_within(0.005) - 0.99).abs() < 1e-9);
+        assert!((passes.share_within(0.005).unwrap() - 0.99).abs() < 1e-9);
+        let none = Passes(vec![(0.001, 0), (f64::INFINITY, 0)]);
+        assert_eq!((none.quantile(0.5), none.share_within(0.005)), (None, None));
     }
 }
