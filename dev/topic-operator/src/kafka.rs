@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fluxo_kafka::admin::{self, Admin, ConfigEntry};
+use fluxo_kafka::admin::{self, Admin, Config};
 use rdkafka::{
     ClientConfig, admin::AdminClient, client::DefaultClientContext, error::KafkaResult,
     types::RDKafkaErrorCode,
@@ -23,7 +23,7 @@ pub(crate) struct Topic {
     pub(crate) id: String,
     /// On how many brokers each partition is, by its number.
     pub(crate) replicas: BTreeMap<i32, usize>,
-    pub(crate) config: BTreeMap<String, ConfigEntry>,
+    pub(crate) config: Config,
 }
 
 /// A refusal, or no answer.
@@ -62,11 +62,11 @@ impl Kafka {
 
     /// The topic, if there is one of that name.
     pub(crate) async fn topic(&self, name: &str) -> Result<Option<Topic>, Error> {
-        let found = self.ask(name, |admin, name| match find(admin, name) {
-            Err(error) if error.is_unknown_topic() => Ok(None),
-            found => found.map(Some),
-        });
-        found.await
+        self.ask(name, |admin, name| {
+            let found = admin.find_topic(name)?;
+            Ok(found.map(|(admin::Topic { id, replicas }, config)| Topic { id, replicas, config }))
+        })
+        .await
     }
 
     /// Makes a topic. What is not said of it, the brokers' defaults say.
@@ -97,11 +97,8 @@ impl Kafka {
 
     /// Deletes a topic, if there is one of that name.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), Error> {
-        let deleted = self.ask(name, |admin, name| match admin.delete_topic(name) {
-            Err(error) if error.is_unknown_topic() => Ok(()),
-            deleted => deleted,
-        });
-        deleted.await
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime only")]
+        self.ask(name, |admin, name| admin.delete_topic(name)).await
     }
 
     /// Waits until the brokers tell of a topic what was done to it: they learn it a moment later than who did it.
@@ -131,11 +128,6 @@ impl Kafka {
         let asked = tokio::task::spawn_blocking(asked).await;
         Ok(asked.expect("a question does not panic, and is not cancelled")?)
     }
-}
-
-fn find(admin: &Admin<'_, DefaultClientContext>, name: &str) -> Result<Topic, admin::Error> {
-    let admin::Topic { id, replicas } = admin.topic(name)?;
-    Ok(Topic { id, replicas, config: admin.topic_config(name)? })
 }
 
 /// The exception of Kafka's Java client for a code.

@@ -13,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fluxo_kafka::admin::{self, Admin};
+use fluxo_kafka::admin;
 
-use super::{Context, Error, Kafka};
+use super::{Error, Kafka};
 
 /// How long brokers are asked whether they still tell of a topic that is deleted.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -220,9 +220,15 @@ impl Kafka {
     /// # Errors
     /// When Kafka does not tell.
     pub async fn topic(&self, name: &str) -> Result<Option<Found>, Error> {
-        self.ask(name, |admin, name| match find(admin, name) {
-            Err(error) if error.is_unknown_topic() => Ok(None),
-            found => found.map(Some),
+        self.ask(name, |admin, name| {
+            let Some((admin::Topic { id, replicas }, config)) = admin.find_topic(name)? else {
+                return Ok(None);
+            };
+            let config = config.into_iter().map(|(key, entry)| {
+                // The value of a secret is told to nobody.
+                (key, FoundValue { value: entry.value.unwrap_or_default(), is_own: entry.is_own })
+            });
+            Ok(Some(Found { topic_id: id, replicas, config: config.collect() }))
         })
         .await
     }
@@ -252,15 +258,12 @@ impl Kafka {
     pub async fn delete_topic(&self, name: &str, topic_id: &str) -> Result<bool, Error> {
         let topic_id = topic_id.to_owned();
         self.ask(name, move |admin, name| {
-            if !is_there(admin, name, &topic_id)? {
+            if !admin.has_topic(name, &topic_id)? {
                 return Ok(true);
             }
-            match admin.delete_topic(name) {
-                Err(error) if !error.is_unknown_topic() => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            admin.delete_topic(name)?;
             let deleted = Instant::now();
-            while is_there(admin, name, &topic_id)? {
+            while admin.has_topic(name, &topic_id)? {
                 if deleted.elapsed() > SETTLING {
                     return Ok(false);
                 }
@@ -269,22 +272,5 @@ impl Kafka {
             Ok(true)
         })
         .await
-    }
-}
-
-fn find(admin: &Admin<'_, Context>, name: &str) -> Result<Found, admin::Error> {
-    let admin::Topic { id, replicas } = admin.topic(name)?;
-    let config = admin.topic_config(name)?.into_iter().map(|(key, entry)| {
-        // The value of a secret is told to nobody.
-        (key, FoundValue { value: entry.value.unwrap_or_default(), is_own: entry.is_own })
-    });
-    Ok(Found { topic_id: id, replicas, config: config.collect() })
-}
-
-fn is_there(admin: &Admin<'_, Context>, name: &str, topic_id: &str) -> Result<bool, admin::Error> {
-    match admin.topic(name) {
-        Ok(topic) => Ok(topic.id == topic_id),
-        Err(error) if error.is_unknown_topic() => Ok(false),
-        Err(error) => Err(error),
     }
 }

@@ -19,7 +19,7 @@ use rdkafka_sys as sys;
 use sys::rd_kafka_admin_op_t as Operation;
 
 pub use offsets::{ByPartition, End, Group, GroupState};
-pub use topics::{ConfigEntry, Topic};
+pub use topics::{Config, ConfigEntry, Topic};
 #[cfg(feature = "users")]
 pub use users::{On, Right};
 
@@ -74,6 +74,14 @@ impl Error {
     pub fn is_unknown_topic(&self) -> bool {
         use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
         matches!(self, Self::Refused { code: UnknownTopic | UnknownTopicOrPartition, .. })
+    }
+
+    /// What was told of a topic, or `None` if there is none of that name.
+    fn optional<T>(told: Result<T, Self>) -> Result<Option<T>, Self> {
+        match told {
+            Err(error) if error.is_unknown_topic() => Ok(None),
+            told => told.map(Some),
+        }
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Topic {
     pub replicas: BTreeMap<i32, usize>,
 }
 
+/// The configuration of a topic, as Kafka names it.
+pub type Config = BTreeMap<String, ConfigEntry>;
+
 /// A value of a topic's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigEntry {
@@ -66,11 +69,24 @@ impl<C: ClientContext> Admin<'_, C> {
         }
     }
 
-    /// The configuration of a topic, with the brokers' defaults.
+    /// What a topic is and its configuration, with the brokers' defaults; `None` if there is none of that name.
     ///
     /// # Errors
-    /// When there is no such topic, or Kafka does not tell.
-    pub fn topic_config(&self, topic: &str) -> Result<BTreeMap<String, ConfigEntry>, Error> {
+    /// When Kafka does not tell.
+    pub fn find_topic(&self, topic: &str) -> Result<Option<(Topic, Config)>, Error> {
+        let config = |found| Ok((found, self.topic_config(topic)?));
+        Error::optional(self.topic(topic).and_then(config))
+    }
+
+    /// Whether there is a topic of that name with this id.
+    ///
+    /// # Errors
+    /// When Kafka does not tell.
+    pub fn has_topic(&self, topic: &str, id: &str) -> Result<bool, Error> {
+        Ok(Error::optional(self.topic(topic))?.is_some_and(|found| found.id == id))
+    }
+
+    fn topic_config(&self, topic: &str) -> Result<Config, Error> {
         let operation = Operation::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
         // SAFETY: the call copies the resource. What is read lies in the answer.
         unsafe {
@@ -192,10 +208,10 @@ impl<C: ClientContext> Admin<'_, C> {
         }
     }
 
-    /// Deletes a topic with all its records.
+    /// Deletes a topic with all its records, if there is one of that name.
     ///
     /// # Errors
-    /// When there is none of that name, or Kafka does not; [`Error::Unanswered`] leaves open whether it did.
+    /// When Kafka does not; [`Error::Unanswered`] leaves open whether it did.
     pub fn delete_topic(&self, topic: &str) -> Result<(), Error> {
         let name = c_string(topic)?;
         let operation = Operation::RD_KAFKA_ADMIN_OP_DELETETOPICS;
@@ -211,7 +227,7 @@ impl<C: ClientContext> Admin<'_, C> {
             let result = sys::rd_kafka_event_DeleteTopics_result(answer.event.object);
             let mut count = 0;
             let topics = sys::rd_kafka_DeleteTopics_result_topics(result, &raw mut count);
-            of_topic(&answer, topics, count)
+            Error::optional(of_topic(&answer, topics, count)).map(|_| ())
         }
     }
 }
